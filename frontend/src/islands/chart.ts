@@ -1,0 +1,1 @@
+export function mountChart(_root: HTMLElement, _props: never): void {}

@@ -1,0 +1,1 @@
+export function mountEvents(_root: HTMLElement, _props: never): void {}

@@ -1,0 +1,1 @@
+export function mountFrameGrid(_root: HTMLElement, _props: never): void {}

@@ -1,0 +1,1 @@
+export function mountJobProgress(_root: HTMLElement, _props: never): void {}

@@ -1,0 +1,1 @@
+export function mountPlayer(_root: HTMLElement, _props: never): void {}

@@ -1,0 +1,1 @@
+export function mountRolloutViewer(_root: HTMLElement, _props: never): void {}

@@ -1,0 +1,31 @@
+import "../styles/main.css";
+import htmx from "htmx.org";
+import { mountIslands } from "./registry";
+import { csrfToken } from "./lib/csrf";
+import { startDialogs } from "./lib/dialogs";
+import { startHelp } from "./lib/help";
+import { startNav } from "./lib/nav";
+import { startTheme } from "./lib/theme";
+import { showToast, startToasts } from "./lib/toast";
+
+startTheme();
+startNav();
+startDialogs();
+startHelp();
+startToasts();
+
+document.body.addEventListener("htmx:configRequest", (event) => {
+  const { headers, verb } = (event as CustomEvent<{ headers: Record<string, string>; verb: string }>).detail;
+  if (verb !== "get") headers["X-CSRFToken"] = csrfToken();
+});
+document.body.addEventListener("htmx:responseError", (event) => {
+  const { xhr } = (event as CustomEvent<{ xhr: XMLHttpRequest }>).detail;
+  if (xhr.status === 401 || xhr.status === 403) showToast("bad", "You are not allowed to do that, or your session has expired. Reload the page.");
+  else showToast("bad", `The server refused this (${xhr.status}). Nothing was changed.`);
+});
+document.body.addEventListener("htmx:sendError", () => showToast("bad", "The server can not be reached. Check the connection and try again."));
+
+mountIslands(document);
+document.body.addEventListener("htmx:load", (event) => mountIslands((event as CustomEvent<{ elt: Element }>).detail.elt));
+
+Object.assign(window, { htmx });
