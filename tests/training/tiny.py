@@ -20,7 +20,9 @@ class TinyWorldModel(nn.Module):
         self.out = nn.Linear(32, clip)
 
     def encode_context(self, start_latents: Tensor, text: Tensor) -> Tensor:
-        return torch.tanh(self.start(torch.cat([start_latents.flatten(1), text], dim=1)))
+        return torch.tanh(
+            self.start(torch.cat([start_latents.flatten(1), text], dim=1))
+        )
 
     def velocity(self, x_t: Tensor, t: Tensor, context: Tensor) -> Tensor:
         features = torch.cat([x_t.flatten(1), context, t[:, None]], dim=1)

@@ -16,6 +16,7 @@ frames, channels and pixels, so a margin of 1 needs a gap of 2/beta between the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,6 +57,18 @@ class PairBatch:
     def __len__(self) -> int:
         return self.winner_PTCHW.shape[0]
 
+    def to(self, device: torch.device) -> PairBatch:
+        """The same batch on a device."""
+        return PairBatch(
+            winner_PTCHW=self.winner_PTCHW.to(device),
+            loser_PTCHW=self.loser_PTCHW.to(device),
+            start_PCHW=self.start_PCHW.to(device),
+            text=each_tensor(self.text, lambda x: x.to(device)),
+            tie_P=self.tie_P.to(device),
+            weight_P=self.weight_P.to(device),
+            mask_PT=self.mask_PT.to(device),
+        )
+
     def __post_init__(self) -> None:
         if self.winner_PTCHW.shape != self.loser_PTCHW.shape:
             raise ValueError(
@@ -77,7 +90,8 @@ class DPOTerms:
 
     Attributes:
         loss_P: weighted preference loss plus anchor; average it to train.
-        preference_P: preference loss before weights and anchor.
+        preference_P: preference loss before weights and anchor, without gradient.
+        anchor_P: the winner's error (of a tie: both sides' mean), with gradient; alone it is SFT.
         chosen_rewards_P, rejected_rewards_P: implicit rewards, without gradient.
         winner_error_P, loser_error_P: squared velocity errors of the trained model, without gradient.
         winner_error_ref_P, loser_error_ref_P: those of the frozen parent.
@@ -88,6 +102,7 @@ class DPOTerms:
 
     loss_P: Tensor
     preference_P: Tensor
+    anchor_P: Tensor
     chosen_rewards_P: Tensor
     rejected_rewards_P: Tensor
     winner_error_P: Tensor
@@ -124,7 +139,9 @@ class FlowDPOLoss(nn.Module):
         if not tie_theta >= 1:
             raise ValueError(f"tie_theta must be at least 1, got {tie_theta=}")
         if not 0 <= label_smoothing < 0.5:
-            raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing=}")
+            raise ValueError(
+                f"label_smoothing must be in [0, 0.5), got {label_smoothing=}"
+            )
         self.beta = beta
         self.log_theta = math.log(tie_theta)
         self.label_smoothing = label_smoothing
@@ -146,7 +163,9 @@ class FlowDPOLoss(nn.Module):
         loss_P = -(1 - self.label_smoothing) * win_P - self.label_smoothing * lose_P
         if tie_P is not None and bool((tie_P > 0).any()):
             if self.log_theta == 0.0:
-                raise ValueError("ties have probability zero at tie_theta=1; drop them or fit theta")
+                raise ValueError(
+                    "ties have probability zero at tie_theta=1; drop them or fit theta"
+                )
             tie_loss_P = -(math.log(math.expm1(2 * self.log_theta)) + win_P + lose_P)
             loss_P = torch.where(tie_P > 0, tie_loss_P, loss_P)
         return loss_P, chosen_P.detach(), rejected_P.detach()
@@ -165,7 +184,10 @@ def masked_error(residual_BTCHW: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def loser_gradient_scale(
-    winner_residual_PTCHW: Tensor, loser_residual_PTCHW: Tensor, mask_PT: Tensor, safety: float
+    winner_residual_PTCHW: Tensor,
+    loser_residual_PTCHW: Tensor,
+    mask_PT: Tensor,
+    safety: float,
 ) -> Tensor:
     """Largest factor on the loser's gradient that can not raise the winner's error -> [P] in [0, 1].
 
@@ -182,15 +204,15 @@ def loser_gradient_scale(
     return torch.where(conflict > 0, bound.clamp(max=1.0), torch.ones_like(bound))
 
 
-def twice(text: Any) -> Any:
-    """Repeat encoded prompts for winners and losers: tensors along their first dimension."""
+def each_tensor(text: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply ``change`` to every tensor of encoded text: a tensor, or a container of tensors."""
     if isinstance(text, Tensor):
-        return torch.cat([text, text])
+        return change(text)
     if isinstance(text, tuple | list):
-        return type(text)(twice(part) for part in text)
+        return type(text)(each_tensor(part, change) for part in text)
     if isinstance(text, dict):
-        return {key: twice(part) for key, part in text.items()}
-    raise TypeError(f"cannot repeat encoded text of type {type(text).__name__}")
+        return {key: each_tensor(part, change) for key, part in text.items()}
+    raise TypeError(f"encoded text holds a {type(text).__name__}, expected tensors")
 
 
 def velocity_residuals(
@@ -205,13 +227,33 @@ def velocity_residuals(
     t_B = torch.cat([t_P, t_P])
     x_t, target = flow_interpolate(x, torch.cat([noise_PTCHW, noise_PTCHW]), t_B)
     start = torch.cat([batch.start_PCHW, batch.start_PCHW])
-    predicted = model.velocity(x_t, t_B, model.encode_context(start, twice(batch.text)))
+    text = each_tensor(batch.text, lambda states: torch.cat([states, states]))
+    predicted = model.velocity(x_t, t_B, model.encode_context(start, text))
     return predicted - target, predicted
+
+
+@dataclass
+class ReferencePass:
+    """What the frozen parent says about a batch: errors [B] and velocities [B,T,C,H,W]."""
+
+    error_B: Tensor
+    predicted_BTCHW: Tensor
+
+
+@torch.no_grad()
+def reference_pass(
+    reference: WorldModel, batch: PairBatch, noise_PTCHW: Tensor, t_P: Tensor
+) -> ReferencePass:
+    """Run the parent without gradient, on the noise and times that the model will see."""
+    residual, predicted = velocity_residuals(reference, batch, noise_PTCHW, t_P)
+    return ReferencePass(
+        masked_error(residual, torch.cat([batch.mask_PT, batch.mask_PT])), predicted
+    )
 
 
 def flow_dpo_terms(
     model: WorldModel,
-    reference: WorldModel,
+    reference: ReferencePass,
     batch: PairBatch,
     noise_PTCHW: Tensor,
     t_P: Tensor,
@@ -220,10 +262,10 @@ def flow_dpo_terms(
     anchor_weight: float = 0.0,
     loser_safety: float | None = None,
 ) -> DPOTerms:
-    """One forward pass of both models and the unreduced loss.
+    """One forward pass of the trained model and the unreduced loss.
 
     Args:
-        model: is trained. reference: the frozen parent; it receives no gradient.
+        reference: the frozen parent's pass over the same batch, noise and times.
         noise_PTCHW, t_P: shared by the two sides of a pair and by the two models.
         anchor_weight: weight of the winner's own flow-matching error (SFT term), >= 0. Without it the
             winner's error may rise while the margin grows; ties anchor both sides.
@@ -231,9 +273,7 @@ def flow_dpo_terms(
     """
     pairs = len(batch)
     mask_BT = torch.cat([batch.mask_PT, batch.mask_PT])
-    with torch.no_grad():
-        residual_ref, predicted_ref = velocity_residuals(reference, batch, noise_PTCHW, t_P)
-        error_ref_B = masked_error(residual_ref, mask_BT)
+    error_ref_B = reference.error_B
     residual, predicted = velocity_residuals(model, batch, noise_PTCHW, t_P)
     error_B = masked_error(residual, mask_BT)
     winner_P, loser_P = error_B[:pairs], error_B[pairs:]
@@ -254,10 +294,16 @@ def flow_dpo_terms(
     )
     anchor_P = torch.where(batch.tie_P > 0, 0.5 * (winner_P + loser_P), winner_P)
     with torch.no_grad():
-        drift_B = (predicted - predicted_ref).float().square().mean(dim=(1, 2, 3, 4))
+        drift_B = (
+            (predicted - reference.predicted_BTCHW)
+            .float()
+            .square()
+            .mean(dim=(1, 2, 3, 4))
+        )
     return DPOTerms(
         loss_P=batch.weight_P * (preference_P + anchor_weight * anchor_P),
         preference_P=preference_P.detach(),
+        anchor_P=anchor_P,
         chosen_rewards_P=chosen_P,
         rejected_rewards_P=rejected_P,
         winner_error_P=winner_P.detach(),
@@ -284,6 +330,8 @@ def flow_matching_error(
     return (predicted - target).float().square().mean(dim=(1, 2, 3, 4))
 
 
-def sample_times(count: int, generator: torch.Generator, mean: float, std: float) -> Tensor:
+def sample_times(
+    count: int, generator: torch.Generator, mean: float, std: float
+) -> Tensor:
     """Draw t ~ sigmoid(N(mean, std)) -> [count]: logit-normal, dense where the error is informative."""
     return torch.sigmoid(mean + std * torch.randn(count, generator=generator))

@@ -1,0 +1,386 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.tiny import CHANNELS, FRAMES, HEIGHT, TEXT, WIDTH, TinyWorldModel
+from training.learn.batches import draw, plan_step
+from training.learn.dpo_settings import DPOSettings
+from training.learn.held_out import euler_sample, motion_magnitude
+from training.learn.post_train import PostTrain
+from training.learn.preferences import (
+    Preference,
+    PreferenceData,
+    TextTable,
+    preferences_of_answer,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def encode_text(prompts: list[str]) -> torch.Tensor:
+    rows = []
+    for prompt in prompts:
+        seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "little")
+        rows.append(torch.randn(TEXT, generator=torch.Generator().manual_seed(seed)))
+    return torch.stack(rows)
+
+
+def preference_data(
+    groups: int = 20, replay: int = 0, ties: bool = False
+) -> PreferenceData:
+    """Pairs with a rule to learn: winners sit at +1, losers at -1, with noise."""
+    g = torch.Generator().manual_seed(0)
+    shape = (FRAMES, CHANNELS, HEIGHT, WIDTH)
+    latents, starts, prompts, rows = [], [], [], []
+    for group in range(groups):
+        start = torch.randn(CHANNELS, HEIGHT, WIDTH, generator=g)
+        for sign in (1, -1):
+            latents.append(sign + 0.5 * torch.randn(shape, generator=g))
+            starts.append(start)
+            prompts.append(f"go to object {group % 3}")
+        tie = ties and group % 5 == 0
+        rows.append(Preference(2 * group, 2 * group + 1, f"frame-{group}", tie=tie))
+    data = PreferenceData(
+        torch.stack(latents),
+        torch.stack(starts),
+        prompts,
+        rows,
+        tie_rate=0.2 if ties else 0.0,
+    )
+    if replay:
+        data.replay_MTCHW = torch.randn(replay, *shape, generator=g)
+        data.replay_start_MCHW = torch.randn(
+            replay, CHANNELS, HEIGHT, WIDTH, generator=g
+        )
+        data.replay_prompts = [f"go to object {i % 3}" for i in range(replay)]
+    return data
+
+
+def settings(**changes) -> DPOSettings:
+    base = {
+        "beta": 20.0,
+        "steps": 40,
+        "pairs_per_step": 8,
+        "micro_batch": 8,
+        "learning_rate": 2e-3,
+        "evaluate_every": 10,
+        "checkpoint_every": 7,
+        "warmup_steps": 5,
+        "winner_error_limit": 10.0,
+        "motion_limit": 0.01,
+        "motion_dreams": 2,
+        "anchor_weight": 0.0,
+    }
+    return DPOSettings(**(base | changes))
+
+
+def train(
+    out: Path, data: PreferenceData | None = None, stop_at: int | None = None, **changes
+):
+    seen = []
+
+    class Stopped(Exception):
+        pass
+
+    def check() -> None:
+        if stop_at is not None and len(seen) == stop_at:
+            raise Stopped
+        seen.append(1)
+
+    recipe = PostTrain(
+        settings(**changes),
+        data or preference_data(),
+        TinyWorldModel(0),
+        encode_text,
+        out,
+        check_cancelled=check,
+    )
+    recipe.setup()
+    try:
+        recipe.train()
+    except Stopped:
+        return None, recipe
+    return recipe.cleanup(), recipe
+
+
+def test_it_learns_to_prefer_held_out_winners(tmp_path):
+    result, recipe = train(tmp_path, steps=60)
+    first, best = recipe.progress.history[0], result.metrics
+    assert first["held_out/loss"] == pytest.approx(
+        torch.log(torch.tensor(2.0)).item(), abs=1e-3
+    )
+    assert best["held_out/rewards/accuracies"] == 1.0
+    assert best["held_out/loss"] < 0.6
+    assert result.best_step > 0
+    assert result.sha256 == hashlib.sha256(result.weights.read_bytes()).hexdigest()
+
+
+def test_same_seed_same_weights_and_another_seed_others(tmp_path):
+    one, other, third = (
+        train(tmp_path / str(i), seed=seed)[0] for i, seed in enumerate((0, 0, 1))
+    )
+    assert one.sha256 == other.sha256
+    assert one.sha256 != third.sha256
+
+
+@pytest.mark.parametrize("adapt", ["full", "lora"])
+def test_a_stopped_run_resumes_to_the_same_weights(tmp_path, adapt):
+    options = {"adapt": adapt, "lora_rank": 4, "data": preference_data(replay=6)}
+    unbroken, _ = train(tmp_path / "unbroken", **options)
+    for stop_at in (9, 4, 13):
+        stopped, _ = train(tmp_path / "broken", stop_at=stop_at, **options)
+        assert stopped is None
+    resumed, recipe = train(tmp_path / "broken", **options)
+    assert resumed.sha256 == unbroken.sha256
+    assert [h["step"] for h in recipe.progress.history] == [0, 10, 20, 30, 40]
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first, _ = train(tmp_path)
+    again, recipe = train(tmp_path, stop_at=0)
+    assert again.sha256 == first.sha256
+    assert recipe.progress.step == 40
+
+
+def test_it_refuses_a_checkpoint_of_other_settings(tmp_path):
+    train(tmp_path, steps=10)
+    with pytest.raises(ValueError, match="other settings"):
+        train(tmp_path, steps=10, beta=30.0)
+
+
+def test_micro_batches_do_not_change_the_result(tmp_path):
+    whole, _ = train(tmp_path / "whole")
+    parts, _ = train(tmp_path / "parts", micro_batch=3)
+    for name, value in load_file(whole.weights).items():
+        torch.testing.assert_close(
+            load_file(parts.weights)[name], value, atol=2e-4, rtol=2e-3
+        )
+
+
+def test_it_stops_when_held_out_pairs_get_worse(tmp_path):
+    data = preference_data(groups=20)
+    held = set(data.split(0.15, 0)[1])
+    # Held-out answers are the opposite of what training says: only patience can end this well.
+    data.rows = [
+        Preference(r.loser, r.winner, r.group) if i in held else r
+        for i, r in enumerate(data.rows)
+    ]
+    result, _ = train(tmp_path, data=data, steps=400, patience=2)
+    assert (result.stopped, result.best_step, result.steps) == ("patience", 0, 20)
+    parent = TinyWorldModel(0).state_dict()
+    for name, value in load_file(result.weights).items():
+        torch.testing.assert_close(value, parent[name])
+
+
+def test_it_raises_an_alarm_when_winners_are_predicted_worse(tmp_path):
+    data = preference_data()
+    # Winners drawn far from anything the anchorless loss rewards: both errors rise together.
+    result, recipe = train(
+        tmp_path, data, learning_rate=0.3, winner_error_limit=1.05, patience=1
+    )
+    assert [alarm["kind"] for alarm in result.alarms] == ["winner_error"]
+    raised = result.alarms[0]
+    assert (
+        raised["value"]
+        == recipe.progress.history[-1]["held_out/winner_error_ratio"]
+        > 1.05
+    )
+    assert result.stopped == "alarm"
+
+
+def test_an_alarm_keeps_weights_from_becoming_the_best(tmp_path):
+    result, _ = train(tmp_path, motion_limit=1e6)
+    assert result.stopped == "alarm"
+    assert result.best_step == 0
+    assert {alarm["kind"] for alarm in result.alarms} == {"motion"}
+    assert "stand still" in result.alarms[0]["text"]
+
+
+def test_ties_are_dropped_when_theta_is_one(tmp_path):
+    _, recipe = train(tmp_path, data=preference_data(ties=True), tie_theta=1.0, steps=5)
+    assert not any(recipe.data.rows[i].tie for i in recipe.new)
+    _, recipe = train(tmp_path / "b", data=preference_data(ties=True), steps=5)
+    assert recipe.theta == pytest.approx(1.5)
+    assert any(recipe.data.rows[i].tie for i in recipe.new)
+
+
+def test_lora_starts_at_the_parent_and_leaves_plain_names(tmp_path):
+    result, recipe = train(tmp_path, adapt="lora", lora_rank=4)
+    assert recipe.progress.history[0]["held_out/drift"] == 0
+    assert set(load_file(result.weights)) == set(TinyWorldModel(0).state_dict())
+
+
+def test_sft_ignores_the_loser(tmp_path):
+    data, other = preference_data(), preference_data()
+    other.latents_NTCHW[1::2] = torch.randn_like(other.latents_NTCHW[1::2])
+    one, _ = train(tmp_path / "1", data=data, objective="sft", held_out=0.0)
+    two, _ = train(tmp_path / "2", data=other, objective="sft", held_out=0.0)
+    assert one.sha256 == two.sha256
+
+
+@pytest.mark.timeout(240)
+def test_two_processes_train_like_one(tmp_path):
+    script = ROOT / "tests" / "training" / "torchrun_post_train.py"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    logs = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc-per-node={processes}", str(script), str(out)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        logs.append([json.loads(line) for line in lines])
+    one, two = ([row for row in log if row["kind"] == "train"] for log in logs)
+    assert len(one) == len(two) == 12
+    for a, b in zip(one, two, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+        assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-3)
+
+
+def test_steps_mix_new_old_and_replayed():
+    plan = plan_step(
+        DPOSettings(pairs_per_step=20), 3, list(range(100)), [200, 201], 30
+    )
+    assert len(plan.replay) == 3
+    assert sum(i >= 200 for i in plan.pairs) == 3
+    assert len(plan.pairs) == 17
+
+
+def test_missing_kinds_give_their_share_away():
+    plan = plan_step(DPOSettings(pairs_per_step=20), 0, list(range(100)), [], 0)
+    assert (len(plan.pairs), len(plan.replay)) == (20, 0)
+    plan = plan_step(DPOSettings(pairs_per_step=20), 0, [], [7, 8], 0)
+    assert set(plan.pairs) == {7, 8}
+
+
+def test_an_epoch_shows_every_item_once():
+    items = list(range(24))
+    seen = [i for step in range(6) for i in draw(items, 4, step, 0, "new")]
+    assert sorted(seen) == items
+
+
+def test_pairs_of_one_start_frame_stay_on_one_side():
+    data = preference_data(groups=6)
+    data.rows = data.rows + [Preference(r.loser, r.winner, r.group) for r in data.rows]
+    train_rows, held = data.split(0.3, seed=4)
+    assert held
+    assert not {data.rows[i].group for i in train_rows} & {
+        data.rows[i].group for i in held
+    }
+    assert sorted(train_rows + held) == list(range(12))
+
+
+def test_data_survive_disk(tmp_path):
+    data = preference_data(replay=3, ties=True)
+    data.rows[1] = Preference(
+        2, 3, "frame-1", weight=0.7, segments=((1, 2),), origin="old"
+    )
+    first = data.save(tmp_path / "a")
+    loaded = PreferenceData.load(tmp_path / "a")
+    assert loaded.rows == data.rows
+    assert loaded.save(tmp_path / "b") == first
+    loaded.rows[0] = Preference(1, 0, "frame-0")
+    assert loaded.save(tmp_path / "c") != first
+
+
+def test_it_refuses_a_preference_for_a_missing_clip(tmp_path):
+    data = preference_data()
+    data.rows[0] = Preference(0, 999, "frame-0")
+    data.save(tmp_path)
+    with pytest.raises(ValueError, match="not there"):
+        PreferenceData.load(tmp_path)
+
+
+def answer(answer: str, segments=(), **options) -> list[Preference]:
+    return preferences_of_answer(
+        a=4,
+        b=7,
+        answer=answer,
+        group="g",
+        segments=list(segments),
+        frames=12,
+        **options,
+    )
+
+
+def test_answers_become_preferences():
+    assert answer("a") == [Preference(4, 7, "g")]
+    assert answer("b") == [Preference(7, 4, "g")]
+    assert answer("tie") == [Preference(4, 7, "g", tie=True)]
+    assert answer("both_bad") == answer("cant_tell") == []
+
+
+def test_strength_and_annotator_weight_multiply():
+    (row,) = answer("a", strength=3, annotator_weight=0.5)
+    assert row.weight == pytest.approx(0.65)
+    assert answer("a", annotator_weight=0.0) == []
+
+
+def test_a_segment_says_that_its_side_became_worse():
+    rows = answer(
+        "a", [{"side": "a", "from": 0, "to": 3}, {"side": "b", "from": 8, "to": 12}]
+    )
+    assert rows == [
+        Preference(7, 4, "g", segments=((0, 2),)),
+        Preference(4, 7, "g", segments=((7, 11),)),
+    ]
+
+
+def test_a_segment_on_the_start_frame_alone_says_nothing():
+    assert answer("b", [{"side": "a", "from": 0, "to": 0}]) == [Preference(7, 4, "g")]
+
+
+def test_masks_follow_segments():
+    data = preference_data()
+    mask = data.mask(Preference(0, 1, "g", segments=((1, 2),)))
+    assert mask.tolist() == [0, 1, 1, 0]
+    batch = data.batch([0, 3], TextTable(encode_text, data.prompts))
+    assert batch.mask_PT.tolist() == [[1] * 4] * 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"beta": -1.0},
+        {"share_replay": 1.0},
+        {"objective": "ppo"},
+        {"loser_safety": 2.0},
+    ],
+)
+def test_it_refuses_settings_that_can_not_work(changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=name):
+        DPOSettings(**changes)
+
+
+def test_it_refuses_unknown_settings():
+    with pytest.raises(ValueError, match="betta"):
+        DPOSettings.from_dict({"betta": 500})
+
+
+def test_sampling_follows_the_velocity():
+    class Straight:
+        """The exact flow to a clip of ones."""
+
+        def encode_context(self, start, text):
+            return None
+
+        def velocity(self, x_t, t, context):
+            return (x_t - 1) / t.view(-1, 1, 1, 1, 1)
+
+    noise = torch.randn(2, FRAMES, CHANNELS, HEIGHT, WIDTH)
+    start = torch.ones(2, CHANNELS, HEIGHT, WIDTH)
+    clips = euler_sample(Straight(), start, None, noise, 5)
+    torch.testing.assert_close(clips, torch.ones_like(clips), atol=1e-5, rtol=0)
+    assert motion_magnitude(clips, start) == pytest.approx(0, abs=1e-5)
+    assert motion_magnitude(clips, start - 1) == pytest.approx(1 / FRAMES, abs=1e-5)

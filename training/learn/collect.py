@@ -1,0 +1,210 @@
+"""Demonstrations: episodes of the household world, played by scripted demonstrators in parallel processes.
+
+Episodes are kept as numpy shards (`shard-00000.npz`, 32 episodes each): the format that pretraining reads. A shard that
+exists is not collected again, so an interrupted collection resumes. `lerobot.py` exports them for others.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rollouts.worlds.household.demonstrators import (
+    SKILL_ODDS_DOG,
+    SKILL_ODDS_FREE,
+    SKILLS,
+    Demonstrator,
+)
+from rollouts.worlds.household.describe import scene_clauses
+from rollouts.worlds.household.env import HouseholdEnv
+from rollouts.worlds.household.factors import OBJECTS
+
+EPISODES_PER_SHARD = 32
+MIN_STEPS = 12
+TAIL_STEPS = 5  # kept after success, so that the model also learns to stand still
+
+
+@dataclass
+class Episode:
+    """One demonstration of L steps (L + 1 frames, 3 per second).
+
+    frames uint8 [L+1, H, W, 3]; actions float32 [L, 5]; robot float32 [L+1, 5]: x, y, yaw, left arm, right arm;
+    dog float32 [L+1, 3]: x, y, yaw, nan when absent; objects float32 [L+1, 12, 2]: x, y by OBJECTS, nan when absent;
+    contact bool [L]: the dog was touched in that step; success bool [L]: reached by then; phases: L phrases.
+    """
+
+    frames: np.ndarray
+    actions: np.ndarray
+    robot: np.ndarray
+    dog: np.ndarray
+    objects: np.ndarray
+    contact: np.ndarray
+    success: np.ndarray
+    phases: list[str]
+    meta: dict
+
+
+def play_episode(
+    env: HouseholdEnv,
+    seed: int,
+    *,
+    skill: str | None = None,
+    options: dict | None = None,
+) -> Episode:
+    """Seeds 2k and 2k + 1 share their start frame and prompt and differ in the demonstrator: two futures of one start."""
+    rng = np.random.default_rng([seed, 7])
+    _, info = env.reset(seed=seed // 2, options=options)
+    if skill is None:
+        odds = SKILL_ODDS_FREE if info["state"]["dog"] is None else SKILL_ODDS_DOG
+        skill = str(rng.choice(SKILLS, p=odds))
+    clauses = scene_clauses(
+        info["state"], info["factors"], np.random.default_rng([seed, 8])
+    )
+    actor = Demonstrator(info["task"], skill, rng)
+    frames, states, actions, contact, success, phases = (
+        [env.render().copy()],
+        [info["state"]],
+        [],
+        [],
+        [],
+        [],
+    )
+    after = 0
+    for _ in range(env.max_steps):
+        touched_before = info["dog_contact"]
+        env.dog_contact = False  # so that a step reports its own contact
+        action = actor.act(info["state"])
+        _, _, _, _, info = env.step(action)
+        contact.append(info["dog_contact"])
+        env.dog_contact |= touched_before
+        info["dog_contact"] = env.dog_contact
+        actions.append(action)
+        phases.append(actor.words())
+        success.append(info["success"])
+        frames.append(env.render().copy())
+        states.append(info["state"])
+        after += info["success"]
+        if after > TAIL_STEPS and len(actions) >= MIN_STEPS:
+            break
+    nowhere = [np.nan, np.nan]
+    return Episode(
+        frames=np.stack(frames),
+        actions=np.asarray(actions, np.float32),
+        robot=np.asarray([[*s["robot"], *s["arms"]] for s in states], np.float32),
+        dog=np.asarray([s["dog"] or [np.nan] * 3 for s in states], np.float32),
+        objects=np.asarray(
+            [[s["objects"].get(name, nowhere)[:2] for name in OBJECTS] for s in states],
+            np.float32,
+        ),
+        contact=np.asarray(contact),
+        success=np.asarray(success),
+        phases=phases,
+        meta={
+            "seed": seed,
+            "skill": skill,
+            "prompt": info["prompt"],
+            "kind": info["task"].kind,
+            "target": info["task"].target,
+            "factors": info["factors"],
+            "scene": clauses,
+            "mat": states[0]["mat"],
+        },
+    )
+
+
+def collect(
+    out: Path,
+    episodes: int,
+    *,
+    first_seed: int = 0,
+    workers: int | None = None,
+    size: int = 96,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes shards under `out` until `episodes` exist. `progress(done, total)` is called after each shard."""
+    out.mkdir(parents=True, exist_ok=True)
+    shards = [
+        (
+            out / f"shard-{start // EPISODES_PER_SHARD:05d}.npz",
+            first_seed + start,
+            min(EPISODES_PER_SHARD, episodes - start),
+            size,
+        )
+        for start in range(0, episodes, EPISODES_PER_SHARD)
+    ]
+    missing = [shard for shard in shards if not shard[0].exists()]
+    done = len(shards) - len(missing)
+    with multiprocessing.get_context("spawn").Pool(workers or os.cpu_count()) as pool:
+        for _ in pool.imap_unordered(_write_shard, missing):
+            done += 1
+            if progress:
+                progress(done, len(shards))
+
+
+_ENVS: dict[int, HouseholdEnv] = {}
+
+
+def _write_shard(task: tuple[Path, int, int, int]) -> None:
+    path, first_seed, count, size = task
+    if size not in _ENVS:
+        _ENVS[size] = HouseholdEnv(width=size, height=size)
+    save_shard(
+        path,
+        [
+            play_episode(_ENVS[size], seed)
+            for seed in range(first_seed, first_seed + count)
+        ],
+    )
+
+
+ARRAYS = ("frames", "actions", "robot", "dog", "objects", "contact", "success")
+
+
+def save_shard(path: Path, episodes: list[Episode]) -> None:
+    """Arrays of all episodes end to end, and what can't be an array as JSON; written whole or not at all."""
+    arrays = {
+        name: np.concatenate([getattr(episode, name) for episode in episodes])
+        for name in ARRAYS
+    }
+    notes = [
+        {**episode.meta, "steps": len(episode.actions), "phases": episode.phases}
+        for episode in episodes
+    ]
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(
+            file, notes=np.frombuffer(json.dumps(notes).encode(), np.uint8), **arrays
+        )
+    partial.rename(path)
+
+
+def read_shard(path: Path) -> Iterator[Episode]:
+    """The episodes of one shard, in their order."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in ARRAYS}
+        notes = json.loads(stored["notes"].tobytes())
+    frame = step = 0
+    for note in notes:
+        steps = note.pop("steps")
+        phases = note.pop("phases")
+        per_frame = slice(frame, frame + steps + 1)
+        per_step = slice(step, step + steps)
+        yield Episode(
+            **{
+                name: arrays[name][
+                    per_frame
+                    if name in ("frames", "robot", "dog", "objects")
+                    else per_step
+                ]
+                for name in ARRAYS
+            },
+            phases=phases,
+            meta=note,
+        )
+        frame, step = frame + steps + 1, step + steps

@@ -1,0 +1,130 @@
+"""Settings of DPO post-training, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DPOSettings:
+    """What a round may choose. Unknown names and values out of range are refused."""
+
+    # Objective. Errors are means over dimensions, so a margin of 1 needs an error gap of 2/beta.
+    beta: float = 500.0
+    # Assumed share of flipped labels.
+    label_smoothing: float = 0.05
+    # None fits theta to the tie rate of the answers; 1 drops ties.
+    tie_theta: float | None = None
+    # Weight of the winner's own flow-matching error, as a multiple of the gradient that the
+    # preference itself puts on that error at the reference (beta / 4): without an anchor success
+    # collapses (field notes).
+    anchor_weight: float = 0.25
+    # "dpo", or "sft": winners only, a control that must do worse.
+    objective: str = "dpo"
+    # Scale the loser's gradient where it would raise the winner's error; None leaves it.
+    loser_safety: float | None = None
+
+    # Batch: new pairs / pairs of earlier rounds / real clips. Missing kinds give their share away.
+    pairs_per_step: int = 16
+    share_old: float = 0.15
+    share_replay: float = 0.15
+    # Weight of a replayed clip's error, in the same unit as the anchor's.
+    replay_weight: float = 1.0
+    # Pairs per forward pass; smaller saves memory, the result is the same.
+    micro_batch: int = 16
+
+    # Optimiser.
+    steps: int = 300
+    learning_rate: float = 2e-5
+    warmup_steps: int = 20
+    weight_decay: float = 0.0
+    # Norm limit, stated for a plain flow-matching error; it is scaled by ``error_unit``.
+    gradient_clip: float = 1.0
+    # "full" trains every weight against a frozen copy; "lora" trains adapters, off = reference.
+    adapt: str = "full"
+    lora_rank: int = 32
+    lora_alpha: float = 64.0
+
+    # Times: t ~ sigmoid(N(mean, std)). Where a path is decided (early, noisy) matters most.
+    time_mean: float = 0.0
+    time_std: float = 1.0
+
+    # Held-out pairs, by start frame, and when to stop.
+    held_out: float = 0.15
+    evaluate_every: int = 25
+    patience: int = 4
+    # Alarm when held-out winners are predicted this much worse than by the parent ...
+    winner_error_limit: float = 1.10
+    # ... or dreams move this much less than the parent's.
+    motion_limit: float = 0.75
+    # Dreams sampled per evaluation to measure motion, and sampler steps for them.
+    motion_dreams: int = 8
+    motion_steps: int = 6
+
+    checkpoint_every: int = 25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can not work, naming the setting and its value."""
+        positive = (
+            "beta",
+            "learning_rate",
+            "pairs_per_step",
+            "micro_batch",
+            "steps",
+            "time_std",
+        )
+        for name in (
+            *positive,
+            "evaluate_every",
+            "checkpoint_every",
+            "patience",
+            "lora_rank",
+        ):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"{name} must be positive, got {getattr(self, name)!r}"
+                )
+        for name in ("anchor_weight", "replay_weight", "weight_decay", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} must not be negative, got {getattr(self, name)!r}"
+                )
+        for name in ("share_old", "share_replay", "held_out"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be in [0, 1), got {getattr(self, name)!r}"
+                )
+        if self.share_old + self.share_replay >= 1:
+            raise ValueError(
+                f"no room for new pairs: {self.share_old=} {self.share_replay=}"
+            )
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(
+                f"label_smoothing must be in [0, 0.5), got {self.label_smoothing!r}"
+            )
+        if self.objective not in ("dpo", "sft"):
+            raise ValueError(f"objective must be dpo or sft, got {self.objective!r}")
+        if self.adapt not in ("full", "lora"):
+            raise ValueError(f"adapt must be full or lora, got {self.adapt!r}")
+        if self.loser_safety is not None and not 0 < self.loser_safety <= 1:
+            raise ValueError(
+                f"loser_safety must be in (0, 1], got {self.loser_safety!r}"
+            )
+
+    @property
+    def error_unit(self) -> float:
+        """What the preference loss weighs a winner's error by at the reference: beta * sigmoid(0) / 2."""
+        return self.beta / 4
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DPOSettings:
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown DPO settings: {', '.join(unknown)}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

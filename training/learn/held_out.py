@@ -1,0 +1,210 @@
+"""Judging a half-trained model: held-out pairs, motion, drift, and the alarms they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.learn.batches import generator_for
+from training.learn.dpo import (
+    DPOTerms,
+    FlowDPOLoss,
+    PairBatch,
+    WorldModel,
+    flow_dpo_terms,
+    reference_pass,
+)
+from training.learn.dpo_settings import DPOSettings
+from training.learn.preferences import PreferenceData, TextTable
+
+# Low, middle and high noise: where detail, motion and the choice of path are decided.
+TIME_LEVELS = (0.15, 0.4, 0.65, 0.9)
+
+Sampler = Callable[[WorldModel, Tensor, Any, Tensor, int], Tensor]
+
+
+@dataclass
+class Alarm:
+    """Something that tends to precede a spoiled model, with the number and the limit it passed."""
+
+    step: int
+    kind: str
+    value: float
+    limit: float
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def euler_sample(
+    model: WorldModel, start_BCHW: Tensor, text: Any, noise_BTCHW: Tensor, steps: int
+) -> Tensor:
+    """Integrate the flow from noise (t = 1) to clips (t = 0) in equal Euler steps -> [B,T,C,H,W]."""
+    context = model.encode_context(start_BCHW, text)
+    x = noise_BTCHW
+    for step in range(steps):
+        t_B = torch.full((x.shape[0],), 1 - step / steps, device=x.device)
+        x = x - model.velocity(x, t_B, context) / steps
+    return x
+
+
+def motion_magnitude(clips_BTCHW: Tensor, start_BCHW: Tensor) -> float:
+    """Mean absolute change of the latents from frame to frame, the start frame included."""
+    whole = torch.cat([start_BCHW[:, None], clips_BTCHW], dim=1)
+    return float(whole.diff(dim=1).abs().mean())
+
+
+class HeldOut:
+    """Evaluates on the same pairs, noise and times at every call, so that calls can be compared.
+
+    Args:
+        reference: context manager factory that yields the frozen parent.
+    """
+
+    def __init__(
+        self,
+        settings: DPOSettings,
+        data: PreferenceData,
+        indices: list[int],
+        text: TextTable,
+        loss: FlowDPOLoss,
+        reference: Callable[[], AbstractContextManager[WorldModel]],
+        device: torch.device,
+    ) -> None:
+        self.settings, self.data, self.indices, self.text = (
+            settings,
+            data,
+            indices,
+            text,
+        )
+        self.loss, self.reference, self.device = loss, reference, device
+        with torch.no_grad(), reference() as parent:
+            self.parent_motion = self.motion(parent)
+
+    def _batches(self) -> Iterator[tuple[int, PairBatch, Tensor, Tensor]]:
+        size = self.settings.micro_batch
+        for start in range(0, len(self.indices), size):
+            batch = self.data.batch(self.indices[start : start + size], self.text)
+            shape = batch.winner_PTCHW.shape
+            batch = batch.to(self.device)
+            for level, t in enumerate(TIME_LEVELS):
+                g = generator_for(self.settings.seed, "held-out", start, level)
+                noise = torch.randn(shape, generator=g).to(self.device)
+                yield (
+                    level,
+                    batch,
+                    noise,
+                    torch.full((len(batch),), t, device=self.device),
+                )
+
+    @torch.no_grad()
+    def evaluate(self, model: WorldModel) -> dict[str, Any]:
+        """Metrics over held-out pairs, under TRL's names where they exist.
+
+        Only motion if no pair is held out. Errors and margins by noise level are lists in the order of
+        ``TIME_LEVELS``. Accuracy counts a pair as right if its margin *summed over noise levels* is
+        positive: a level alone is too noisy to name a winner.
+        """
+        moves = self.motion(model)
+        motion = {"motion": moves}
+        if self.parent_motion > 0:
+            motion["motion_ratio"] = moves / self.parent_motion
+        if not self.indices:
+            return motion
+        rows: list[list[DPOTerms]] = [[] for _ in TIME_LEVELS]
+        ties: list[Tensor] = []
+        for level, batch, noise, t_P in self._batches():
+            # The parent may be the same module with its adapters off: the two take turns.
+            with self.reference() as parent:
+                pass_ = reference_pass(parent, batch, noise, t_P)
+            rows[level].append(
+                flow_dpo_terms(model, pass_, batch, noise, t_P, self.loss)
+            )
+            if level == 0:
+                ties.append(batch.tie_P)
+        tie_P = torch.cat(ties)
+
+        def stack(name: str) -> Tensor:
+            """One row per noise level, one column per pair."""
+            return torch.stack(
+                [torch.cat([getattr(t, name) for t in level]) for level in rows]
+            )
+
+        chosen, rejected = stack("chosen_rewards_P"), stack("rejected_rewards_P")
+        winner, winner_ref = stack("winner_error_P"), stack("winner_error_ref_P")
+        loser, loser_ref = stack("loser_error_P"), stack("loser_error_ref_P")
+        margin_LP = chosen - rejected
+        total_P = margin_LP.sum(dim=0)[tie_P == 0]
+        return motion | {
+            "loss": float(stack("preference_P").mean()),
+            "rewards/chosen": float(chosen.mean()),
+            "rewards/rejected": float(rejected.mean()),
+            "rewards/margins": float(margin_LP[:, tie_P == 0].mean())
+            if total_P.numel()
+            else None,
+            "rewards/accuracies": float((total_P > 0).float().mean())
+            if total_P.numel()
+            else None,
+            "pairs": len(self.indices),
+            "winner_error": float(winner.mean()),
+            "loser_error": float(loser.mean()),
+            "winner_error_ratio": float(winner.mean() / winner_ref.mean()),
+            "loser_error_ratio": float(loser.mean() / loser_ref.mean()),
+            "winner_error_ratio_by_t": (winner.mean(1) / winner_ref.mean(1)).tolist(),
+            "loser_error_ratio_by_t": (loser.mean(1) / loser_ref.mean(1)).tolist(),
+            "margin_by_t": margin_LP.mean(dim=1).tolist(),
+            "time_levels": list(TIME_LEVELS),
+            "drift": float(stack("drift_P").mean()),
+        }
+
+    @torch.no_grad()
+    def motion(self, model: WorldModel) -> float:
+        """Motion of dreams from the same start frames and noise at every call; 0 dreams give 0."""
+        source = self.indices or list(range(len(self.data.rows)))
+        count = min(self.settings.motion_dreams, len(source))
+        if count == 0:
+            return 0.0
+        batch = self.data.batch(source[:count], self.text)
+        g = generator_for(self.settings.seed, "motion")
+        noise = torch.randn(batch.winner_PTCHW.shape, generator=g).to(self.device)
+        batch = batch.to(self.device)
+        clips = euler_sample(
+            model, batch.start_PCHW, batch.text, noise, self.settings.motion_steps
+        )
+        return motion_magnitude(clips, batch.start_PCHW)
+
+    def alarms(self, step: int, metrics: dict[str, Any]) -> list[Alarm]:
+        """What in these metrics tends to precede a spoiled model."""
+        found = []
+        ratio_now = metrics.get("winner_error_ratio")
+        limit = self.settings.winner_error_limit
+        if ratio_now is not None and ratio_now > limit:
+            found.append(
+                Alarm(
+                    step,
+                    "winner_error",
+                    ratio_now,
+                    limit,
+                    f"held-out winners are predicted {ratio_now:.2f} times as badly as by the "
+                    f"parent (limit {limit:.2f}): the margin grows at the winner's cost",
+                )
+            )
+        motion = metrics.get("motion_ratio")
+        if motion is not None and motion < self.settings.motion_limit:
+            found.append(
+                Alarm(
+                    step,
+                    "motion",
+                    motion,
+                    self.settings.motion_limit,
+                    f"dreams move {motion:.2f} times as much as the parent's "
+                    f"(limit {self.settings.motion_limit:.2f}): the model learns to stand still",
+                )
+            )
+        return found
