@@ -1,0 +1,1 @@
+"""Scenarios, start frames, rollouts and the versions of the policy that sampled them."""
