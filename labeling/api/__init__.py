@@ -1,0 +1,1 @@
+"""The HTTP API of labeling: the annotator's loop, exports, quality and webhooks."""

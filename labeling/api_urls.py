@@ -1,0 +1,16 @@
+from django.urls import path
+
+from .api import loop
+
+app_name = "labeling_api"
+
+urlpatterns = [
+    path("labeling/next/", loop.NextView.as_view(), name="next"),
+    path("labeling/leases/<uuid:lease>/heartbeat/", loop.HeartbeatView.as_view(), name="heartbeat"),
+    path("labeling/leases/return/", loop.ReturnView.as_view(), name="return"),
+    path("labeling/choices/", loop.ChoiceView.as_view(), name="choices"),
+    path("labeling/choices/<uuid:choice>/undo/", loop.UndoView.as_view(), name="undo"),
+    path("labeling/skips/", loop.SkipView.as_view(), name="skips"),
+    path("labeling/me/", loop.MeView.as_view(), name="me"),
+    path("labeling/me/preferences/", loop.PreferencesView.as_view(), name="preferences"),
+]

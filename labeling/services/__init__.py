@@ -1,0 +1,34 @@
+"""Everything that changes labeling's rows. Views, tasks and commands call exactly one of these."""
+
+from .annotators import (
+    annotator_exclude,
+    annotator_profile,
+    annotator_waive_qualification,
+    exclusion_lift,
+    guide_mark_read,
+    preferences_save,
+)
+from .choices import choice_submit, choice_undo, lease_skip
+from .comparisons import comparison_create, comparison_make_gold, comparison_retire, comparison_unflag, comparisons_create
+from .leases import lease_heartbeat, leases_expire, leases_next, leases_return
+
+__all__ = [
+    "annotator_exclude",
+    "annotator_profile",
+    "annotator_waive_qualification",
+    "choice_submit",
+    "choice_undo",
+    "comparison_create",
+    "comparison_make_gold",
+    "comparison_retire",
+    "comparison_unflag",
+    "comparisons_create",
+    "exclusion_lift",
+    "guide_mark_read",
+    "lease_heartbeat",
+    "lease_skip",
+    "leases_expire",
+    "leases_next",
+    "leases_return",
+    "preferences_save",
+]
