@@ -1,0 +1,54 @@
+"""Frames to bytes and back: PNG, sprite sheets, strips."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from rollouts.models.rollouts import Rollout
+
+COLUMNS = Rollout.COLUMNS
+
+
+def png_bytes(frame: np.ndarray) -> bytes:
+    """uint8 [H, W, 3] -> PNG. Deterministic, so the same frame is the same blob."""
+    out = io.BytesIO()
+    Image.fromarray(frame, "RGB").save(out, "PNG", optimize=False, compress_level=6)
+    return out.getvalue()
+
+
+def png_decode(data: bytes) -> np.ndarray:
+    """PNG of our own -> uint8 [H, W, 3]."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        return np.asarray(image.convert("RGB")).copy()
+
+
+def sprite_sheet(frames_THW3: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
+    """Frames [T, H, W, 3] -> one sheet [rows*H, columns*W, 3]; frame i at column i % columns, row i // columns."""
+    count, height, width, _ = frames_THW3.shape
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+    for i, frame in enumerate(frames_THW3):
+        y, x = i // columns * height, i % columns * width
+        sheet[y : y + height, x : x + width] = frame
+    return sheet
+
+
+def sprite_frames(sheet: np.ndarray, count: int, height: int, width: int, columns: int = COLUMNS) -> np.ndarray:
+    """The inverse of `sprite_sheet`: [count, H, W, 3]."""
+    return np.stack(
+        [
+            sheet[i // columns * height : i // columns * height + height, i % columns * width : (i % columns + 1) * width]
+            for i in range(count)
+        ]
+    )
+
+
+def strip(frames_THW3: np.ndarray, every: int = 1) -> np.ndarray:
+    """Frames side by side, [H, n*W, 3]; every `every`-th one, and always the last."""
+    picked = list(range(0, len(frames_THW3), every))
+    if picked[-1] != len(frames_THW3) - 1:
+        picked.append(len(frames_THW3) - 1)
+    return np.concatenate([frames_THW3[i] for i in picked], axis=1)

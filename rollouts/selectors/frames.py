@@ -1,0 +1,141 @@
+"""Reading start frames."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from django.db.models import Count, Q, QuerySet
+from django.urls import reverse
+
+from rollouts import factors as scene_factors
+from rollouts.models import Scenario, StartFrame
+
+# Bits of 64. Measured on frames of the household world (see bench/studio.py): other episodes differ by more.
+NEAR_DUPLICATE_BITS = 3
+# Near duplicates are looked for among this many of a scenario's newest frames.
+NEAR_DUPLICATE_POOL = 2000
+
+
+def start_frames_filtered(
+    *,
+    scenario: str = "",
+    state: str = "",
+    source: str = "",
+    disagrees: str = "",
+    version: str = "",
+    seed: str = "",
+    q: str = "",
+) -> QuerySet[StartFrame]:
+    """Start frames, newest first. `disagrees` = "yes" or "no": whether the probe contradicts the words."""
+    rows = StartFrame.objects.select_related("scenario_version__scenario", "policy_version", "image").order_by("-id")
+    if scenario:
+        # By the scenario's versions' ids: then the index on (scenario_version, state, -id) serves the list.
+        rows = rows.filter(scenario_version__scenario__slug=scenario)
+    if state in StartFrame.State.values:
+        rows = rows.filter(state=state)
+    if source in StartFrame.Source.values:
+        rows = rows.filter(source=source)
+    if disagrees == "yes":
+        rows = rows.filter(probe__agrees=False)
+    elif disagrees == "no":
+        rows = rows.filter(probe__agrees=True)
+    if version.isdigit():
+        rows = rows.filter(scenario_version__number=int(version))
+    if seed.lstrip("-").isdigit() and len(seed) < 19:
+        rows = rows.filter(seed=int(seed))
+    for term in q.split()[:8]:
+        rows = rows.filter(
+            Q(scene_text__icontains=term)
+            | Q(scenario_version__scenario__name__icontains=term)
+            | Q(reason__icontains=term)
+        )
+    return rows
+
+
+def frame_counts(*, scenario: Scenario | None = None) -> dict[str, int]:
+    """Start frames per state, all states present."""
+    rows = StartFrame.objects.order_by()
+    if scenario:
+        rows = rows.filter(scenario_version__scenario=scenario)
+    counts = dict.fromkeys(StartFrame.State.values, 0)
+    counts.update(rows.values_list("state").annotate(n=Count("pk")))
+    return counts
+
+
+def near_duplicates(frames: Iterable[StartFrame], bits: int = NEAR_DUPLICATE_BITS) -> dict[int, list[int]]:
+    """For each frame the ids of other frames of its scenario whose perceptual hash differs in at most `bits` bits.
+
+    Rejected frames are not compared with: what is out cannot be doubled.
+    """
+    by_scenario: dict[int, list[StartFrame]] = defaultdict(list)
+    for frame in frames:
+        by_scenario[frame.scenario_version.scenario_id].append(frame)
+    found: dict[int, list[int]] = {}
+    for scenario_id, group in by_scenario.items():
+        pool = list(
+            StartFrame.objects.filter(scenario_version__scenario_id=scenario_id)
+            .exclude(state=StartFrame.State.REJECTED)
+            .order_by("-id")
+            .values_list("pk", "phash")[:NEAR_DUPLICATE_POOL]
+        )
+        if not pool:
+            continue
+        ids = np.array([pk for pk, _ in pool])
+        hashes = np.array([value for _, value in pool], dtype=np.int64).view(np.uint64)
+        for frame in group:
+            own = np.array([frame.phash], dtype=np.int64).view(np.uint64)
+            near = ids[np.bitwise_count(hashes ^ own) <= bits]
+            twins = [int(pk) for pk in near if pk != frame.pk]
+            if twins:
+                found[frame.pk] = sorted(twins)
+    return found
+
+
+def frame_card(frame: StartFrame, twins: list[int] | None = None) -> dict[str, Any]:
+    """One frame as the grid island takes it."""
+    notes = list(frame.probe.get("disagreements", []))
+    if not frame.probe:
+        notes.append("Not read by the probe yet.")
+    if twins:
+        shown = ", ".join(str(pk) for pk in twins[:3])
+        notes.append(f"Near twin of {shown}{' and more' if len(twins) > 3 else ''}")
+    if frame.reason:
+        notes.append(f"{frame.get_state_display()}: {frame.reason}")
+    seed = f" · seed {frame.seed}" if frame.seed is not None else ""
+    return {
+        "id": frame.pk,
+        "image_url": frame.image.url,
+        "label": f"{frame.get_source_display()}{seed}",
+        "state": frame.state,
+        "url": reverse("rollouts:start_frame", args=[frame.pk]),
+        "notes": notes,
+        "agrees": frame.probe.get("agrees"),
+    }
+
+
+def seen_words(probe: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the probe saw, for a table: name, probability, what was expected, whether that fits."""
+    reading, expected = probe.get("reading", {}), probe.get("expected", {})
+    rows = []
+    dog = reading.get("dog", {}).get("present")
+    if dog is not None:
+        rows.append({"name": "dog", "present": dog, "expected": expected.get("dog")})
+    for name, seen in sorted(reading.get("objects", {}).items()):
+        if seen.get("present", 0) >= 0.2 or name in expected.get("objects", []):
+            wanted = True if name in expected.get("objects", []) else None
+            rows.append({"name": name, "present": seen.get("present"), "expected": wanted})
+    for row in rows:
+        row["ok"] = row["expected"] is None or (row["present"] >= 0.5) == row["expected"]
+    return rows
+
+
+def coverage_of_frames() -> dict[str, int]:
+    """Approved captured frames per factor cell: what has been tried."""
+    cells: dict[str, int] = defaultdict(int)
+    rows = StartFrame.objects.filter(state="approved", world_spec__isnull=False).values_list("world_spec", flat=True)
+    for spec in rows:
+        cells[scene_factors.cell_of(spec.get("factors", {}))] += 1
+    return dict(cells)

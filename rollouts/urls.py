@@ -1,0 +1,30 @@
+from django.urls import path
+
+
+from rollouts.views import frames, rollouts, saved, scenarios
+
+app_name = "rollouts"
+
+urlpatterns = [
+    path("scenarios/", scenarios.scenarios, name="scenarios"),
+    path("scenarios/new/", scenarios.scenario_new, name="scenario_new"),
+    path("scenarios/export/", scenarios.scenarios_export, name="scenarios_export"),
+    path("scenarios/import/", scenarios.scenarios_import, name="scenarios_import"),
+    path("scenarios/<slug:slug>/", scenarios.scenario, name="scenario"),
+    path("scenarios/<slug:slug>/edit/", scenarios.scenario_edit, name="scenario_edit"),
+    path("scenarios/<slug:slug>/state/", scenarios.scenario_state, name="scenario_state"),
+    path("scenarios/<slug:slug>/duplicate/", scenarios.scenario_duplicate, name="scenario_duplicate"),
+    path("scenarios/<slug:slug>/vary/", scenarios.scenario_vary, name="scenario_vary"),
+    path("scenarios/<slug:slug>/imagine/", frames.frames_imagine, name="frames_imagine"),
+    path("scenarios/<slug:slug>/capture/", frames.frames_capture, name="frames_capture"),
+    path("scenarios/<slug:slug>/upload/", frames.frames_upload, name="frames_upload"),
+    path("scenarios/<slug:slug>/arriving/", frames.frames_arriving, name="frames_arriving"),
+    path("start-frames/", frames.start_frames, name="start_frames"),
+    path("start-frames/<int:pk>/", frames.start_frame, name="start_frame"),
+    path("start-frames/<int:pk>/review/", frames.start_frame_review, name="start_frame_review"),
+    path("rollouts/", rollouts.rollouts, name="rollouts"),
+    path("rollouts/sample/", rollouts.rollouts_sample, name="rollouts_sample"),
+    path("rollouts/<int:pk>/", rollouts.rollout, name="rollout"),
+    path("saved-views/", saved.saved_view_create, name="saved_view_create"),
+    path("saved-views/<int:pk>/delete/", saved.saved_view_delete, name="saved_view_delete"),
+]

@@ -1,0 +1,1 @@
+"""Pages of the studio. Researchers read and sample; admins curate."""

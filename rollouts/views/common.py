@@ -1,0 +1,62 @@
+"""What the studio's pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.forms import Form
+from django.http import HttpRequest
+
+from core.models import Job
+from rollouts.models import Scenario
+
+
+def page_of(request: HttpRequest, rows: QuerySet, size: int) -> Page:
+    """The page that `?page=` asks for; a number that does not exist gives the nearest one."""
+    return Paginator(rows, size).get_page(request.GET.get("page"))
+
+
+def filters_of(request: HttpRequest, names: tuple[str, ...]) -> dict[str, str]:
+    """The filters that a page knows out of the query string, cut to a sane length. NUL cannot be searched for."""
+    return {name: request.GET.get(name, "").strip().replace("\x00", "")[:200] for name in names}
+
+
+def query_of(filters: dict[str, str]) -> str:
+    """The query string of the filters that are set, for pagination and saved views."""
+    return urlencode({name: value for name, value in filters.items() if value})
+
+
+def tell_errors(request: HttpRequest, form: Form) -> None:
+    """Say what is wrong with a form that has no page of its own (a dialog) as messages."""
+    for name, errors in form.errors.items():
+        label = form.fields[name].label or name.replace("_", " ") if name in form.fields else ""
+        for error in errors:
+            messages.error(request, f"{label}: {error}" if label else str(error))
+
+
+def open_jobs(kinds: tuple[str, ...], limit: int = 5, **params: Any) -> list[Job]:
+    """Jobs of these kinds that wait or run, newest first, whose parameters contain `params`."""
+    rows = Job.objects.filter(kind__in=kinds, state__in=[Job.State.QUEUED, Job.State.RUNNING])
+    if params:
+        rows = rows.filter(params__contains=params)
+    return list(rows.order_by("-created_at")[:limit])
+
+
+def job_props(job: Job) -> dict[str, Any]:
+    """A job as the progress island takes it."""
+    return {
+        "job": str(job.pk),
+        "state": job.state,
+        "progress": job.progress,
+        "text": job.progress_text or job.explanation,
+        "cancel_url": f"/api/v1/jobs/{job.pk}/cancel/",
+    }
+
+
+def scenario_names() -> list[tuple[str, str]]:
+    """(slug, name) of scenarios that are not retired, for filters."""
+    return list(Scenario.objects.exclude(state="retired").order_by("name").values_list("slug", "name"))
