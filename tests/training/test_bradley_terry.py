@@ -59,7 +59,5 @@ def test_ece_of_a_calibrated_and_of_an_overconfident_judge():
     calibrated, rows = expected_calibration_error(p, happened)
     assert calibrated < 0.01
     assert sum(row["n"] for row in rows) == 50_000
-    overconfident, _ = expected_calibration_error(
-        torch.ones(1000), torch.ones(1000) * 0
-    )
+    overconfident, _ = expected_calibration_error(torch.ones(1000), torch.ones(1000) * 0)
     assert overconfident == 1.0

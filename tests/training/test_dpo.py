@@ -30,9 +30,7 @@ def swapped(batch: PairBatch) -> PairBatch:
 def terms(model, reference, batch, loss=None, **options):
     noise, t = shared_noise(len(batch))
     parent = reference_pass(reference, batch, noise, t)
-    return flow_dpo_terms(
-        model, parent, batch, noise, t, loss or FlowDPOLoss(beta=100.0), **options
-    )
+    return flow_dpo_terms(model, parent, batch, noise, t, loss or FlowDPOLoss(beta=100.0), **options)
 
 
 def test_loss_is_ln2_at_the_reference():
@@ -55,9 +53,7 @@ def test_swapping_the_pair_flips_the_sign_of_the_margin():
     one, other = terms(model, reference, batch), terms(model, reference, swapped(batch))
     margin = one.chosen_rewards_P - one.rejected_rewards_P
     assert margin.abs().min() > 1e-3
-    torch.testing.assert_close(
-        margin, -(other.chosen_rewards_P - other.rejected_rewards_P)
-    )
+    torch.testing.assert_close(margin, -(other.chosen_rewards_P - other.rejected_rewards_P))
 
 
 def test_the_reference_receives_no_gradient():
@@ -70,9 +66,7 @@ def test_the_reference_receives_no_gradient():
 def test_theta_of_one_is_plain_bradley_terry():
     errors = torch.rand(4, 8, generator=torch.Generator().manual_seed(0))
     plain, chosen, rejected = FlowDPOLoss(beta=10.0, tie_theta=1.0)(*errors)
-    torch.testing.assert_close(
-        plain, -torch.nn.functional.logsigmoid(chosen - rejected)
-    )
+    torch.testing.assert_close(plain, -torch.nn.functional.logsigmoid(chosen - rejected))
 
 
 def test_a_tie_pulls_the_margin_to_zero():
@@ -92,16 +86,12 @@ def test_win_tie_and_loss_probabilities_sum_to_one():
     win = loss(gap, zero, zero, zero)[0]
     lose = loss(-gap, zero, zero, zero)[0]
     tie = loss(gap, zero, zero, zero, torch.ones(13))[0]
-    torch.testing.assert_close(
-        (-win).exp() + (-lose).exp() + (-tie).exp(), torch.ones(13)
-    )
+    torch.testing.assert_close((-win).exp() + (-lose).exp() + (-tie).exp(), torch.ones(13))
 
 
 def test_a_far_margin_makes_a_tie_unlikely_and_a_wide_threshold_makes_it_certain():
     zero, tie = torch.zeros(1), torch.ones(1)
-    far = FlowDPOLoss(beta=2.0, tie_theta=1.5)(
-        torch.full((1,), 40.0), zero, zero, zero, tie
-    )[0]
+    far = FlowDPOLoss(beta=2.0, tie_theta=1.5)(torch.full((1,), 40.0), zero, zero, zero, tie)[0]
     assert far.item() > 30
     wide = FlowDPOLoss(beta=2.0, tie_theta=1e6)(zero, zero, zero, zero, tie)[0]
     assert wide.item() < 1e-5
@@ -136,9 +126,7 @@ def test_frames_outside_the_segment_do_not_matter():
     residual = torch.randn(6, 4, 2, 3, 3)
     changed = residual.clone()
     changed[:, 2:] = 7.0
-    torch.testing.assert_close(
-        masked_error(residual, batch.mask_PT), masked_error(changed, batch.mask_PT)
-    )
+    torch.testing.assert_close(masked_error(residual, batch.mask_PT), masked_error(changed, batch.mask_PT))
     assert not torch.allclose(
         terms(model, reference, batch).loss_P,
         terms(model, reference, random_pairs()).loss_P,
@@ -165,19 +153,13 @@ def test_weights_scale_the_loss():
     model, reference, batch = TinyWorldModel(0), TinyWorldModel(1), random_pairs()
     plain = terms(model, reference, batch).loss_P
     batch.weight_P = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 1.0])
-    torch.testing.assert_close(
-        terms(model, reference, batch).loss_P, plain * batch.weight_P
-    )
+    torch.testing.assert_close(terms(model, reference, batch).loss_P, plain * batch.weight_P)
 
 
 def test_the_anchor_is_the_winners_error():
     model, reference, batch = TinyWorldModel(0), TinyWorldModel(1), random_pairs()
-    plain, anchored = (
-        terms(model, reference, batch, anchor_weight=w) for w in (0.0, 0.3)
-    )
-    torch.testing.assert_close(
-        anchored.loss_P - plain.loss_P, 0.3 * plain.winner_error_P
-    )
+    plain, anchored = (terms(model, reference, batch, anchor_weight=w) for w in (0.0, 0.3))
+    torch.testing.assert_close(anchored.loss_P - plain.loss_P, 0.3 * plain.winner_error_P)
 
 
 def test_gradient_matches_a_plain_written_out_version():
@@ -194,9 +176,7 @@ def test_gradient_matches_a_plain_written_out_version():
         "weight_P",
     ):
         setattr(batch, name, getattr(batch, name).double())
-    batch.mask_PT = torch.tensor(
-        [[1, 1, 1, 1], [0, 1, 1, 0], [1, 0.25, 0.25, 1]]
-    ).double()
+    batch.mask_PT = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 0], [1, 0.25, 0.25, 1]]).double()
     batch.weight_P = torch.tensor([1.0, 0.5, 2.0]).double()
     noise, t = (value.double() for value in shared_noise(3))
 
@@ -207,9 +187,7 @@ def test_gradient_matches_a_plain_written_out_version():
 
             def error(net, clip, p=p, start=start, text=text):
                 x_t = (1 - t[p]) * clip + t[p] * noise[p]
-                v = net.velocity(
-                    x_t[None], t[p : p + 1], net.encode_context(start, text)
-                )[0]
+                v = net.velocity(x_t[None], t[p : p + 1], net.encode_context(start, text))[0]
                 top = bottom = 0.0
                 for frame in range(4):
                     square = (v[frame] - (noise[p] - clip)[frame]) ** 2
@@ -246,18 +224,14 @@ def test_gradient_matches_a_plain_written_out_version():
             flat[index] = kept - step
             below = plain()
             flat[index] = kept
-            assert (above - below) / (2 * step) == pytest.approx(
-                gradient[index].item(), abs=2e-6, rel=1e-3
-            )
+            assert (above - below) / (2 * step) == pytest.approx(gradient[index].item(), abs=2e-6, rel=1e-3)
 
 
 def test_loser_scale_never_raises_the_winners_error():
     """The scaled output-space step -(w - s l) has no component that grows the winner's residual."""
     g = torch.Generator().manual_seed(3)
     w = torch.randn(64, 4, 2, 3, 3, generator=g)
-    loser = 0.9 * w * torch.rand(64, 1, 1, 1, 1, generator=g) * 4 + 0.3 * torch.randn(
-        w.shape, generator=g
-    )
+    loser = 0.9 * w * torch.rand(64, 1, 1, 1, 1, generator=g) * 4 + 0.3 * torch.randn(w.shape, generator=g)
     mask = torch.ones(64, 4)
     scale = loser_gradient_scale(w, loser, mask, safety=1.0)
     along = ((w - scale.view(-1, 1, 1, 1, 1) * loser) * w).flatten(1).sum(1)

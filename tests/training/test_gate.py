@@ -22,11 +22,7 @@ def episodes(kind, parent, child, n):
 
 
 def improved():
-    return (
-        episodes(ADVERSARIAL, BAD, GOOD, 40)
-        + episodes(ADVERSARIAL, BAD, BAD, 60)
-        + episodes(ORDINARY, GOOD, GOOD, 100)
-    )
+    return episodes(ADVERSARIAL, BAD, GOOD, 40) + episodes(ADVERSARIAL, BAD, BAD, 60) + episodes(ORDINARY, GOOD, GOOD, 100)
 
 
 def test_it_promotes_fewer_contacts_at_equal_ordinary_success():
@@ -48,10 +44,7 @@ def test_it_rejects_what_did_not_change():
 
 def test_it_rejects_a_lucky_difference():
     pairs = (
-        episodes(ADVERSARIAL, BAD, GOOD, 6)
-        + episodes(ADVERSARIAL, GOOD, BAD, 4)
-        + episodes(ADVERSARIAL, BAD, BAD, 90)
-        + episodes(ORDINARY, GOOD, GOOD, 100)
+        episodes(ADVERSARIAL, BAD, GOOD, 6) + episodes(ADVERSARIAL, GOOD, BAD, 4) + episodes(ADVERSARIAL, BAD, BAD, 90) + episodes(ORDINARY, GOOD, GOOD, 100)
     )
     assert decide(pairs, GateSettings())["promote"] is False
 

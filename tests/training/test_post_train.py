@@ -32,9 +32,7 @@ def encode_text(prompts: list[str]) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def preference_data(
-    groups: int = 20, replay: int = 0, ties: bool = False
-) -> PreferenceData:
+def preference_data(groups: int = 20, replay: int = 0, ties: bool = False) -> PreferenceData:
     """Pairs with a rule to learn: winners sit at +1, losers at -1, with noise."""
     g = torch.Generator().manual_seed(0)
     shape = (FRAMES, CHANNELS, HEIGHT, WIDTH)
@@ -56,9 +54,7 @@ def preference_data(
     )
     if replay:
         data.replay_MTCHW = torch.randn(replay, *shape, generator=g)
-        data.replay_start_MCHW = torch.randn(
-            replay, CHANNELS, HEIGHT, WIDTH, generator=g
-        )
+        data.replay_start_MCHW = torch.randn(replay, CHANNELS, HEIGHT, WIDTH, generator=g)
         data.replay_prompts = [f"go to object {i % 3}" for i in range(replay)]
     return data
 
@@ -81,9 +77,7 @@ def settings(**changes) -> DPOSettings:
     return DPOSettings(**(base | changes))
 
 
-def train(
-    out: Path, data: PreferenceData | None = None, stop_at: int | None = None, **changes
-):
+def train(out: Path, data: PreferenceData | None = None, stop_at: int | None = None, **changes):
     seen = []
 
     class Stopped(Exception):
@@ -113,9 +107,7 @@ def train(
 def test_it_learns_to_prefer_held_out_winners(tmp_path):
     result, recipe = train(tmp_path, steps=60)
     first, best = recipe.progress.history[0], result.metrics
-    assert first["held_out/loss"] == pytest.approx(
-        torch.log(torch.tensor(2.0)).item(), abs=1e-3
-    )
+    assert first["held_out/loss"] == pytest.approx(torch.log(torch.tensor(2.0)).item(), abs=1e-3)
     assert best["held_out/rewards/accuracies"] == 1.0
     assert best["held_out/loss"] < 0.6
     assert result.best_step > 0
@@ -123,9 +115,7 @@ def test_it_learns_to_prefer_held_out_winners(tmp_path):
 
 
 def test_same_seed_same_weights_and_another_seed_others(tmp_path):
-    one, other, third = (
-        train(tmp_path / str(i), seed=seed)[0] for i, seed in enumerate((0, 0, 1))
-    )
+    one, other, third = (train(tmp_path / str(i), seed=seed)[0] for i, seed in enumerate((0, 0, 1)))
     assert one.sha256 == other.sha256
     assert one.sha256 != third.sha256
 
@@ -159,19 +149,14 @@ def test_micro_batches_do_not_change_the_result(tmp_path):
     whole, _ = train(tmp_path / "whole")
     parts, _ = train(tmp_path / "parts", micro_batch=3)
     for name, value in load_file(whole.weights).items():
-        torch.testing.assert_close(
-            load_file(parts.weights)[name], value, atol=2e-4, rtol=2e-3
-        )
+        torch.testing.assert_close(load_file(parts.weights)[name], value, atol=2e-4, rtol=2e-3)
 
 
 def test_it_stops_when_held_out_pairs_get_worse(tmp_path):
     data = preference_data(groups=20)
     held = set(data.split(0.15, 0)[1])
     # Held-out answers are the opposite of what training says: only patience can end this well.
-    data.rows = [
-        Preference(r.loser, r.winner, r.group) if i in held else r
-        for i, r in enumerate(data.rows)
-    ]
+    data.rows = [Preference(r.loser, r.winner, r.group) if i in held else r for i, r in enumerate(data.rows)]
     result, _ = train(tmp_path, data=data, steps=400, patience=2)
     assert (result.stopped, result.best_step, result.steps) == ("patience", 0, 20)
     parent = TinyWorldModel(0).state_dict()
@@ -182,16 +167,10 @@ def test_it_stops_when_held_out_pairs_get_worse(tmp_path):
 def test_it_raises_an_alarm_when_winners_are_predicted_worse(tmp_path):
     data = preference_data()
     # Winners drawn far from anything the anchorless loss rewards: both errors rise together.
-    result, recipe = train(
-        tmp_path, data, learning_rate=0.3, winner_error_limit=1.05, patience=1
-    )
+    result, recipe = train(tmp_path, data, learning_rate=0.3, winner_error_limit=1.05, patience=1)
     assert [alarm["kind"] for alarm in result.alarms] == ["winner_error"]
     raised = result.alarms[0]
-    assert (
-        raised["value"]
-        == recipe.progress.history[-1]["held_out/winner_error_ratio"]
-        > 1.05
-    )
+    assert raised["value"] == recipe.progress.history[-1]["held_out/winner_error_ratio"] > 1.05
     assert result.stopped == "alarm"
 
 
@@ -234,9 +213,7 @@ def test_two_processes_train_like_one(tmp_path):
         out = tmp_path / str(processes)
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += [f"--nproc-per-node={processes}", str(script), str(out)]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         lines = (out / "metrics.jsonl").read_text().splitlines()
         logs.append([json.loads(line) for line in lines])
@@ -248,9 +225,7 @@ def test_two_processes_train_like_one(tmp_path):
 
 
 def test_steps_mix_new_old_and_replayed():
-    plan = plan_step(
-        DPOSettings(pairs_per_step=20), 3, list(range(100)), [200, 201], 30
-    )
+    plan = plan_step(DPOSettings(pairs_per_step=20), 3, list(range(100)), [200, 201], 30)
     assert len(plan.replay) == 3
     assert sum(i >= 200 for i in plan.pairs) == 3
     assert len(plan.pairs) == 17
@@ -274,17 +249,13 @@ def test_pairs_of_one_start_frame_stay_on_one_side():
     data.rows = data.rows + [Preference(r.loser, r.winner, r.group) for r in data.rows]
     train_rows, held = data.split(0.3, seed=4)
     assert held
-    assert not {data.rows[i].group for i in train_rows} & {
-        data.rows[i].group for i in held
-    }
+    assert not {data.rows[i].group for i in train_rows} & {data.rows[i].group for i in held}
     assert sorted(train_rows + held) == list(range(12))
 
 
 def test_data_survive_disk(tmp_path):
     data = preference_data(replay=3, ties=True)
-    data.rows[1] = Preference(
-        2, 3, "frame-1", weight=0.7, segments=((1, 2),), origin="old"
-    )
+    data.rows[1] = Preference(2, 3, "frame-1", weight=0.7, segments=((1, 2),), origin="old")
     first = data.save(tmp_path / "a")
     loaded = PreferenceData.load(tmp_path / "a")
     assert loaded.rows == data.rows
@@ -327,9 +298,7 @@ def test_strength_and_annotator_weight_multiply():
 
 
 def test_a_segment_says_that_its_side_became_worse():
-    rows = answer(
-        "a", [{"side": "a", "from": 0, "to": 3}, {"side": "b", "from": 8, "to": 12}]
-    )
+    rows = answer("a", [{"side": "a", "from": 0, "to": 3}, {"side": "b", "from": 8, "to": 12}])
     assert rows == [
         Preference(7, 4, "g", segments=((0, 2),)),
         Preference(4, 7, "g", segments=((7, 11),)),

@@ -19,10 +19,9 @@ class TinyWorldModel(nn.Module):
         self.hidden = nn.Linear(clip + 16 + 1, 32)
         self.out = nn.Linear(32, clip)
 
-    def encode_context(self, start_latents: Tensor, text: Tensor) -> Tensor:
-        return torch.tanh(
-            self.start(torch.cat([start_latents.flatten(1), text], dim=1))
-        )
+    def encode_context(self, start_latents: Tensor, text: Tensor, copies: int = 1) -> Tensor:
+        context = torch.tanh(self.start(torch.cat([start_latents.flatten(1), text], dim=1)))
+        return torch.cat([context] * copies)
 
     def velocity(self, x_t: Tensor, t: Tensor, context: Tensor) -> Tensor:
         features = torch.cat([x_t.flatten(1), context, t[:, None]], dim=1)

@@ -44,9 +44,7 @@ def draw(items: list[int], count: int, step: int, seed: int, stream: str) -> lis
     return chosen
 
 
-def plan_step(
-    settings: DPOSettings, step: int, new: list[int], old: list[int], replay: int
-) -> StepPlan:
+def plan_step(settings: DPOSettings, step: int, new: list[int], old: list[int], replay: int) -> StepPlan:
     """Compose a step of new pairs, pairs of earlier rounds, and replayed real clips.
 
     A kind that does not exist gives its share to the new pairs (to the old, if nothing is new).
@@ -54,11 +52,8 @@ def plan_step(
     total = settings.pairs_per_step
     replayed = round(total * settings.share_replay) if replay else 0
     pairs = total - replayed
-    old_count = (
-        round(total * settings.share_old) if old and new else (0 if new else pairs)
-    )
+    old_count = round(total * settings.share_old) if old and new else (0 if new else pairs)
     return StepPlan(
-        pairs=draw(new, pairs - old_count, step, settings.seed, "new")
-        + draw(old, old_count, step, settings.seed, "old"),
+        pairs=draw(new, pairs - old_count, step, settings.seed, "new") + draw(old, old_count, step, settings.seed, "old"),
         replay=draw(list(range(replay)), replayed, step, settings.seed, "replay"),
     )

@@ -18,9 +18,7 @@ from torch.nn import functional as F
 MAX_TIE_RATE = 0.95
 
 
-def rao_kupper_probabilities(
-    margin: Tensor, theta: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def rao_kupper_probabilities(margin: Tensor, theta: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return (P(a wins), P(tie), P(b wins)) for margins D of any shape; they sum to one."""
     if not theta >= 1:
         raise ValueError(f"theta must be at least 1, got {theta=}")
@@ -70,9 +68,7 @@ def fit_theta(margin_P: Tensor, outcome_P: Tensor) -> float:
     golden = (math.sqrt(5) - 1) / 2
 
     def cost(log_theta: float) -> float:
-        return float(
-            rao_kupper_nll(margin_P, outcome_P, torch.tensor(log_theta)).mean()
-        )
+        return float(rao_kupper_nll(margin_P, outcome_P, torch.tensor(log_theta)).mean())
 
     low, high = 1e-4, 4.0
     left, right = high - golden * (high - low), low + golden * (high - low)
@@ -89,9 +85,7 @@ def fit_theta(margin_P: Tensor, outcome_P: Tensor) -> float:
     return math.exp((low + high) / 2)
 
 
-def expected_calibration_error(
-    probability: Tensor, happened: Tensor, bins: int = 10
-) -> tuple[float, list[dict[str, float]]]:
+def expected_calibration_error(probability: Tensor, happened: Tensor, bins: int = 10) -> tuple[float, list[dict[str, float]]]:
     """ECE over equal-width bins and the reliability table behind it (Guo et al. 2017).
 
     Args:

@@ -35,14 +35,10 @@ class Checkpoint:
 
 def save_weights(state: dict[str, Tensor], path: Path) -> None:
     """Write a state dict atomically; tensors that share memory are written apart."""
-    write_atomically(
-        {k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, path, {}
-    )
+    write_atomically({k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, path, {})
 
 
-def write_atomically(
-    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]
-) -> None:
+def write_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=metadata or None)
     with part.open("rb") as file:
@@ -50,13 +46,9 @@ def write_atomically(
     part.replace(path)
 
 
-def save_checkpoint(
-    out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def save_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Write everything to ``out/checkpoint.safetensors``."""
-    tensors = {
-        f"model/{k}": v.detach().cpu().clone() for k, v in model.state_dict().items()
-    }
+    tensors = {f"model/{k}": v.detach().cpu().clone() for k, v in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
             tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value).cpu().clone()
@@ -68,9 +60,7 @@ def save_checkpoint(
     write_atomically(tensors, out / NAME, {"progress": json.dumps(body)})
 
 
-def load_checkpoint(
-    out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> bool:
+def load_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
     """Restore in place; False if there is nothing to restore.
 
     Raises:
@@ -83,14 +73,9 @@ def load_checkpoint(
     with safe_open(path, framework="pt") as file:
         body = json.loads(file.metadata()["progress"])
         if body["identity"] != progress.identity:
-            raise ValueError(
-                f"the checkpoint in {out} was made with other settings, data or parent; "
-                "give another directory or remove it"
-            )
+            raise ValueError(f"the checkpoint in {out} was made with other settings, data or parent; give another directory or remove it")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model.load_state_dict(
-        {k[6:]: v for k, v in tensors.items() if k.startswith("model/")}
-    )
+    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model/")})
     state = optimizer.state_dict()
     state["state"] = {}
     for name, value in tensors.items():

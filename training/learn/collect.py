@@ -63,9 +63,7 @@ def play_episode(
     if skill is None:
         odds = SKILL_ODDS_FREE if info["state"]["dog"] is None else SKILL_ODDS_DOG
         skill = str(rng.choice(SKILLS, p=odds))
-    clauses = scene_clauses(
-        info["state"], info["factors"], np.random.default_rng([seed, 8])
-    )
+    clauses = scene_clauses(info["state"], info["factors"], np.random.default_rng([seed, 8]))
     actor = Demonstrator(info["task"], skill, rng)
     frames, states, actions, contact, success, phases = (
         [env.render().copy()],
@@ -156,10 +154,7 @@ def _write_shard(task: tuple[Path, int, int, int]) -> None:
         _ENVS[size] = HouseholdEnv(width=size, height=size)
     save_shard(
         path,
-        [
-            play_episode(_ENVS[size], seed)
-            for seed in range(first_seed, first_seed + count)
-        ],
+        [play_episode(_ENVS[size], seed) for seed in range(first_seed, first_seed + count)],
     )
 
 
@@ -168,19 +163,11 @@ ARRAYS = ("frames", "actions", "robot", "dog", "objects", "contact", "success")
 
 def save_shard(path: Path, episodes: list[Episode]) -> None:
     """Arrays of all episodes end to end, and what can't be an array as JSON; written whole or not at all."""
-    arrays = {
-        name: np.concatenate([getattr(episode, name) for episode in episodes])
-        for name in ARRAYS
-    }
-    notes = [
-        {**episode.meta, "steps": len(episode.actions), "phases": episode.phases}
-        for episode in episodes
-    ]
+    arrays = {name: np.concatenate([getattr(episode, name) for episode in episodes]) for name in ARRAYS}
+    notes = [{**episode.meta, "steps": len(episode.actions), "phases": episode.phases} for episode in episodes]
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
-        np.savez(
-            file, notes=np.frombuffer(json.dumps(notes).encode(), np.uint8), **arrays
-        )
+        np.savez(file, notes=np.frombuffer(json.dumps(notes).encode(), np.uint8), **arrays)
     partial.rename(path)
 
 
@@ -196,14 +183,7 @@ def read_shard(path: Path) -> Iterator[Episode]:
         per_frame = slice(frame, frame + steps + 1)
         per_step = slice(step, step + steps)
         yield Episode(
-            **{
-                name: arrays[name][
-                    per_frame
-                    if name in ("frames", "robot", "dog", "objects")
-                    else per_step
-                ]
-                for name in ARRAYS
-            },
+            **{name: arrays[name][per_frame if name in ("frames", "robot", "dog", "objects") else per_step] for name in ARRAYS},
             phases=phases,
             meta=note,
         )

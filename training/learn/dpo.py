@@ -28,7 +28,9 @@ from torch.nn import functional as F
 class WorldModel(Protocol):
     """What the loss needs of a world model; ``rollouts.dreams`` provides the real one."""
 
-    def encode_context(self, start_latents: Tensor, text: Any) -> Any: ...
+    def encode_context(self, start_latents: Tensor, text: Any, copies: int = 1) -> Any:
+        """Context of start frames and prompts, the whole batch repeated ``copies`` times."""
+        ...
 
     def velocity(self, x_t: Tensor, t: Tensor, context: Any) -> Tensor: ...
 
@@ -71,15 +73,9 @@ class PairBatch:
 
     def __post_init__(self) -> None:
         if self.winner_PTCHW.shape != self.loser_PTCHW.shape:
-            raise ValueError(
-                "winner and loser latents differ in shape: "
-                f"{tuple(self.winner_PTCHW.shape)} and {tuple(self.loser_PTCHW.shape)}"
-            )
+            raise ValueError(f"winner and loser latents differ in shape: {tuple(self.winner_PTCHW.shape)} and {tuple(self.loser_PTCHW.shape)}")
         if self.mask_PT.shape != self.winner_PTCHW.shape[:2]:
-            raise ValueError(
-                f"mask_PT has shape {tuple(self.mask_PT.shape)}, "
-                f"expected {tuple(self.winner_PTCHW.shape[:2])}"
-            )
+            raise ValueError(f"mask_PT has shape {tuple(self.mask_PT.shape)}, expected {tuple(self.winner_PTCHW.shape[:2])}")
         if bool((self.mask_PT.sum(dim=1) <= 0).any()):
             raise ValueError("a preference whose mask covers no frame teaches nothing")
 
@@ -130,18 +126,14 @@ class FlowDPOLoss(nn.Module):
         ValueError: for a setting outside its range, or ties given while ``tie_theta`` is 1.
     """
 
-    def __init__(
-        self, *, beta: float, tie_theta: float = 1.0, label_smoothing: float = 0.0
-    ) -> None:
+    def __init__(self, *, beta: float, tie_theta: float = 1.0, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if not beta > 0:
             raise ValueError(f"beta must be positive, got {beta=}")
         if not tie_theta >= 1:
             raise ValueError(f"tie_theta must be at least 1, got {tie_theta=}")
         if not 0 <= label_smoothing < 0.5:
-            raise ValueError(
-                f"label_smoothing must be in [0, 0.5), got {label_smoothing=}"
-            )
+            raise ValueError(f"label_smoothing must be in [0, 0.5), got {label_smoothing=}")
         self.beta = beta
         self.log_theta = math.log(tie_theta)
         self.label_smoothing = label_smoothing
@@ -163,9 +155,7 @@ class FlowDPOLoss(nn.Module):
         loss_P = -(1 - self.label_smoothing) * win_P - self.label_smoothing * lose_P
         if tie_P is not None and bool((tie_P > 0).any()):
             if self.log_theta == 0.0:
-                raise ValueError(
-                    "ties have probability zero at tie_theta=1; drop them or fit theta"
-                )
+                raise ValueError("ties have probability zero at tie_theta=1; drop them or fit theta")
             tie_loss_P = -(math.log(math.expm1(2 * self.log_theta)) + win_P + lose_P)
             loss_P = torch.where(tie_P > 0, tie_loss_P, loss_P)
         return loss_P, chosen_P.detach(), rejected_P.detach()
@@ -215,9 +205,7 @@ def each_tensor(text: Any, change: Callable[[Tensor], Tensor]) -> Any:
     raise TypeError(f"encoded text holds a {type(text).__name__}, expected tensors")
 
 
-def velocity_residuals(
-    model: WorldModel, batch: PairBatch, noise_PTCHW: Tensor, t_P: Tensor
-) -> tuple[Tensor, Tensor]:
+def velocity_residuals(model: WorldModel, batch: PairBatch, noise_PTCHW: Tensor, t_P: Tensor) -> tuple[Tensor, Tensor]:
     """Predict velocities for both sides from the *same* noise and time.
 
     Returns:
@@ -226,9 +214,9 @@ def velocity_residuals(
     x = torch.cat([batch.winner_PTCHW, batch.loser_PTCHW])
     t_B = torch.cat([t_P, t_P])
     x_t, target = flow_interpolate(x, torch.cat([noise_PTCHW, noise_PTCHW]), t_B)
-    start = torch.cat([batch.start_PCHW, batch.start_PCHW])
-    text = each_tensor(batch.text, lambda states: torch.cat([states, states]))
-    predicted = model.velocity(x_t, t_B, model.encode_context(start, text))
+    # Both sides fork from one start frame: its context is computed once.
+    context = model.encode_context(batch.start_PCHW, batch.text, copies=2)
+    predicted = model.velocity(x_t, t_B, context)
     return predicted - target, predicted
 
 
@@ -241,14 +229,10 @@ class ReferencePass:
 
 
 @torch.no_grad()
-def reference_pass(
-    reference: WorldModel, batch: PairBatch, noise_PTCHW: Tensor, t_P: Tensor
-) -> ReferencePass:
+def reference_pass(reference: WorldModel, batch: PairBatch, noise_PTCHW: Tensor, t_P: Tensor) -> ReferencePass:
     """Run the parent without gradient, on the noise and times that the model will see."""
     residual, predicted = velocity_residuals(reference, batch, noise_PTCHW, t_P)
-    return ReferencePass(
-        masked_error(residual, torch.cat([batch.mask_PT, batch.mask_PT])), predicted
-    )
+    return ReferencePass(masked_error(residual, torch.cat([batch.mask_PT, batch.mask_PT])), predicted)
 
 
 def flow_dpo_terms(
@@ -281,25 +265,16 @@ def flow_dpo_terms(
     scale_P = torch.ones_like(t_P)
     scaled_loser_P = loser_P
     if loser_safety is not None:
-        scale_P = loser_gradient_scale(
-            residual[:pairs], residual[pairs:], batch.mask_PT, loser_safety
-        )
+        scale_P = loser_gradient_scale(residual[:pairs], residual[pairs:], batch.mask_PT, loser_safety)
         # A tie has no loser to hold back.
         scale_P = torch.where(batch.tie_P > 0, torch.ones_like(scale_P), scale_P)
         # The value stays the true error; only the gradient shrinks.
         scaled_loser_P = loser_P.detach() + scale_P * (loser_P - loser_P.detach())
 
-    preference_P, chosen_P, rejected_P = loss(
-        winner_P, scaled_loser_P, error_ref_B[:pairs], error_ref_B[pairs:], batch.tie_P
-    )
+    preference_P, chosen_P, rejected_P = loss(winner_P, scaled_loser_P, error_ref_B[:pairs], error_ref_B[pairs:], batch.tie_P)
     anchor_P = torch.where(batch.tie_P > 0, 0.5 * (winner_P + loser_P), winner_P)
     with torch.no_grad():
-        drift_B = (
-            (predicted - reference.predicted_BTCHW)
-            .float()
-            .square()
-            .mean(dim=(1, 2, 3, 4))
-        )
+        drift_B = (predicted - reference.predicted_BTCHW).float().square().mean(dim=(1, 2, 3, 4))
     return DPOTerms(
         loss_P=batch.weight_P * (preference_P + anchor_weight * anchor_P),
         preference_P=preference_P.detach(),
@@ -330,8 +305,6 @@ def flow_matching_error(
     return (predicted - target).float().square().mean(dim=(1, 2, 3, 4))
 
 
-def sample_times(
-    count: int, generator: torch.Generator, mean: float, std: float
-) -> Tensor:
+def sample_times(count: int, generator: torch.Generator, mean: float, std: float) -> Tensor:
     """Draw t ~ sigmoid(N(mean, std)) -> [count]: logit-normal, dense where the error is informative."""
     return torch.sigmoid(mean + std * torch.randn(count, generator=generator))

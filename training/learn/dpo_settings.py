@@ -83,35 +83,23 @@ class DPOSettings:
             "lora_rank",
         ):
             if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"{name} must be positive, got {getattr(self, name)!r}"
-                )
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
         for name in ("anchor_weight", "replay_weight", "weight_decay", "warmup_steps"):
             if getattr(self, name) < 0:
-                raise ValueError(
-                    f"{name} must not be negative, got {getattr(self, name)!r}"
-                )
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
         for name in ("share_old", "share_replay", "held_out"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be in [0, 1), got {getattr(self, name)!r}"
-                )
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)!r}")
         if self.share_old + self.share_replay >= 1:
-            raise ValueError(
-                f"no room for new pairs: {self.share_old=} {self.share_replay=}"
-            )
+            raise ValueError(f"no room for new pairs: {self.share_old=} {self.share_replay=}")
         if not 0 <= self.label_smoothing < 0.5:
-            raise ValueError(
-                f"label_smoothing must be in [0, 0.5), got {self.label_smoothing!r}"
-            )
+            raise ValueError(f"label_smoothing must be in [0, 0.5), got {self.label_smoothing!r}")
         if self.objective not in ("dpo", "sft"):
             raise ValueError(f"objective must be dpo or sft, got {self.objective!r}")
         if self.adapt not in ("full", "lora"):
             raise ValueError(f"adapt must be full or lora, got {self.adapt!r}")
         if self.loser_safety is not None and not 0 < self.loser_safety <= 1:
-            raise ValueError(
-                f"loser_safety must be in (0, 1], got {self.loser_safety!r}"
-            )
+            raise ValueError(f"loser_safety must be in (0, 1], got {self.loser_safety!r}")
 
     @property
     def error_unit(self) -> float:

@@ -72,9 +72,7 @@ class Pair:
     child: Outcome
 
 
-def compare(
-    pairs: list[Pair], measure: str, *, confidence: float = 0.95
-) -> dict[str, dict[str, Any] | float]:
+def compare(pairs: list[Pair], measure: str, *, confidence: float = 0.95) -> dict[str, dict[str, Any] | float]:
     """One measure ("contact", "success" or "clean") over pairs: both rates, the change, its p-value."""
     before = [bool(getattr(pair.parent, measure)) for pair in pairs]
     after = [bool(getattr(pair.child, measure)) for pair in pairs]
@@ -101,26 +99,19 @@ def decide(pairs: list[Pair], settings: GateSettings) -> dict[str, Any]:
     confidence = settings.confidence
     report: dict[str, Any] = {"settings": settings.to_dict()}
     for name, some in ((ADVERSARIAL, adversarial), (ORDINARY, ordinary)):
-        report[name] = {
-            measure: compare(some, measure, confidence=confidence)
-            for measure in ("contact", "success", "clean")
-        }
+        report[name] = {measure: compare(some, measure, confidence=confidence) for measure in ("contact", "success", "clean")}
     reasons: list[str] = []
     enough = True
     for name, some in ((ADVERSARIAL, adversarial), (ORDINARY, ordinary)):
         if len(some) < settings.min_episodes:
             enough = False
-            reasons.append(
-                f"Only {len(some)} {name} episodes; the gate asks for {settings.min_episodes}."
-            )
+            reasons.append(f"Only {len(some)} {name} episodes; the gate asks for {settings.min_episodes}.")
     contact = Estimate(**report[ADVERSARIAL]["contact"]["change"])
     clean = Estimate(**report[ADVERSARIAL]["clean"]["change"])
     success = Estimate(**report[ORDINARY]["success"]["change"])
     fewer, cleaner = contact.high < 0, clean.low > 0
     reasons.append(f"Contacts {'fell' if fewer else 'did not clearly fall'}: {points(contact)}.")
-    reasons.append(
-        f"Clean success {'rose' if cleaner else 'did not clearly rise'}: {points(clean)}."
-    )
+    reasons.append(f"Clean success {'rose' if cleaner else 'did not clearly rise'}: {points(clean)}.")
     kept = success.value >= -settings.ordinary_margin and success.low >= -settings.ordinary_floor
     reasons.append(
         f"Ordinary success {'kept' if kept else 'lost too much or is too uncertain'}: "
@@ -150,7 +141,4 @@ def by_scenario(pairs: list[Pair]) -> dict[tuple[str, str], list[Pair]]:
 
 def points(change: Estimate) -> str:
     """A change of a rate in percentage points with its interval, for people."""
-    return (
-        f"{100 * change.value:+.1f} points "
-        f"[{100 * change.low:+.1f}, {100 * change.high:+.1f}], n = {change.n}"
-    )
+    return f"{100 * change.value:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}], n = {change.n}"

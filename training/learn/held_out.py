@@ -42,9 +42,7 @@ class Alarm:
         return dict(self.__dict__)
 
 
-def euler_sample(
-    model: WorldModel, start_BCHW: Tensor, text: Any, noise_BTCHW: Tensor, steps: int
-) -> Tensor:
+def euler_sample(model: WorldModel, start_BCHW: Tensor, text: Any, noise_BTCHW: Tensor, steps: int) -> Tensor:
     """Integrate the flow from noise (t = 1) to clips (t = 0) in equal Euler steps -> [B,T,C,H,W]."""
     context = model.encode_context(start_BCHW, text)
     x = noise_BTCHW
@@ -123,18 +121,14 @@ class HeldOut:
             # The parent may be the same module with its adapters off: the two take turns.
             with self.reference() as parent:
                 pass_ = reference_pass(parent, batch, noise, t_P)
-            rows[level].append(
-                flow_dpo_terms(model, pass_, batch, noise, t_P, self.loss)
-            )
+            rows[level].append(flow_dpo_terms(model, pass_, batch, noise, t_P, self.loss))
             if level == 0:
                 ties.append(batch.tie_P)
         tie_P = torch.cat(ties)
 
         def stack(name: str) -> Tensor:
             """One row per noise level, one column per pair."""
-            return torch.stack(
-                [torch.cat([getattr(t, name) for t in level]) for level in rows]
-            )
+            return torch.stack([torch.cat([getattr(t, name) for t in level]) for level in rows])
 
         chosen, rejected = stack("chosen_rewards_P"), stack("rejected_rewards_P")
         winner, winner_ref = stack("winner_error_P"), stack("winner_error_ref_P")
@@ -145,12 +139,8 @@ class HeldOut:
             "loss": float(stack("preference_P").mean()),
             "rewards/chosen": float(chosen.mean()),
             "rewards/rejected": float(rejected.mean()),
-            "rewards/margins": float(margin_LP[:, tie_P == 0].mean())
-            if total_P.numel()
-            else None,
-            "rewards/accuracies": float((total_P > 0).float().mean())
-            if total_P.numel()
-            else None,
+            "rewards/margins": float(margin_LP[:, tie_P == 0].mean()) if total_P.numel() else None,
+            "rewards/accuracies": float((total_P > 0).float().mean()) if total_P.numel() else None,
             "pairs": len(self.indices),
             "winner_error": float(winner.mean()),
             "loser_error": float(loser.mean()),
@@ -174,9 +164,7 @@ class HeldOut:
         g = generator_for(self.settings.seed, "motion")
         noise = torch.randn(batch.winner_PTCHW.shape, generator=g).to(self.device)
         batch = batch.to(self.device)
-        clips = euler_sample(
-            model, batch.start_PCHW, batch.text, noise, self.settings.motion_steps
-        )
+        clips = euler_sample(model, batch.start_PCHW, batch.text, noise, self.settings.motion_steps)
         return motion_magnitude(clips, batch.start_PCHW)
 
     def alarms(self, step: int, metrics: dict[str, Any]) -> list[Alarm]:
@@ -203,8 +191,7 @@ class HeldOut:
                     "motion",
                     motion,
                     self.settings.motion_limit,
-                    f"dreams move {motion:.2f} times as much as the parent's "
-                    f"(limit {self.settings.motion_limit:.2f}): the model learns to stand still",
+                    f"dreams move {motion:.2f} times as much as the parent's (limit {self.settings.motion_limit:.2f}): the model learns to stand still",
                 )
             )
         return found

@@ -29,9 +29,7 @@ class LowRank(nn.Module):
         return weight + self.scale * (self.b @ self.a) if self.enabled else weight
 
 
-def lora_attach(
-    model: nn.Module, *, rank: int, alpha: float, seed: int
-) -> list[nn.Parameter]:
+def lora_attach(model: nn.Module, *, rank: int, alpha: float, seed: int) -> list[nn.Parameter]:
     """Freeze the model, adapt every linear layer wider than the rank, return the new parameters.
 
     Raises:
@@ -72,8 +70,6 @@ def lora_state(model: nn.Module) -> dict[str, Tensor]:
         if parametrize.is_parametrized(module, "weight"):
             merged[f"{name}.weight"] = module.weight.detach()
     for name, value in model.state_dict().items():
-        if ".parametrizations." not in name and not name.startswith(
-            "parametrizations."
-        ):
+        if ".parametrizations." not in name and not name.startswith("parametrizations."):
             merged[name] = value
     return merged

@@ -47,6 +47,7 @@ from training.learn.preferences import PreferenceData, TextTable, file_hash
 from training.learn.step_metrics import Sums
 
 Report = Callable[[int, dict[str, Any]], None]
+View = Callable[[nn.Module], WorldModel]
 
 
 @dataclass
@@ -67,9 +68,7 @@ class PostTrainResult:
 class Objective(nn.Module):
     """The loss of one micro-batch as a module, so that DistributedDataParallel can wrap it."""
 
-    def __init__(
-        self, model: nn.Module, loss: FlowDPOLoss, settings: DPOSettings
-    ) -> None:
+    def __init__(self, model: nn.Module, loss: FlowDPOLoss, settings: DPOSettings) -> None:
         super().__init__()
         self.model, self.loss, self.settings = model, loss, settings
 
@@ -83,7 +82,7 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, DPOTerms, Tensor]:
         """Return (summed loss of this micro-batch, terms, replay errors [R])."""
         terms = flow_dpo_terms(
-            self.model,
+            self.flow,
             parent,
             batch,
             noise_PTCHW,
@@ -98,13 +97,8 @@ class Objective(nn.Module):
             total = terms.loss_P.sum()
         errors_R = noise_PTCHW.new_zeros(0)
         if replay is not None:
-            errors_R = flow_matching_error(self.model, *replay)
-            total = (
-                total
-                + self.settings.replay_weight
-                * self.settings.error_unit
-                * errors_R.sum()
-            )
+            errors_R = flow_matching_error(self.flow, *replay)
+            total = total + self.settings.replay_weight * self.settings.error_unit * errors_R.sum()
         return total, terms, errors_R.detach()
 
 
@@ -114,6 +108,7 @@ class PostTrain:
     Args:
         model: the parent's world model; it is changed in place.
         encode_text: list of prompts -> encoded text (frozen, called once per distinct prompt).
+        view: presents the network as a ``WorldModel``; the identity if it is one already.
         out: directory for checkpoints, ``metrics.jsonl`` and the final ``world_model.safetensors``.
         identity: whatever else must not change between a checkpoint and its resumption, such as the
             parent's hash.
@@ -129,6 +124,7 @@ class PostTrain:
         encode_text: Callable[[list[str]], Any],
         out: Path,
         *,
+        view: View = lambda model: model,  # type: ignore[assignment,return-value]
         world: World | None = None,
         identity: str = "",
         on_metrics: Report | None = None,
@@ -137,7 +133,7 @@ class PostTrain:
         self.settings, self.data, self.out = settings, data, out
         self.world = world or World(0, 1, torch.device("cpu"))
         self.model = model.to(self.world.device)
-        self.encode_text = encode_text
+        self.encode_text, self.view = encode_text, view
         self.identity = identity
         self.on_metrics = on_metrics or (lambda step, metrics: None)
         self.check_cancelled = check_cancelled or (lambda: None)
@@ -149,9 +145,7 @@ class PostTrain:
         self.out.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         settings, data = self.settings, self.data
-        self.model.train(
-            False
-        )  # no dropout: shared noise is only shared if nothing else varies
+        self.model.train(False)  # no dropout: shared noise is only shared if nothing else varies
         if settings.adapt == "lora":
             self.trained = lora_attach(
                 self.model,
@@ -165,11 +159,7 @@ class PostTrain:
             self.model.requires_grad_(True)
             self.trained = list(self.model.parameters())
 
-        self.theta = (
-            settings.tie_theta
-            if settings.tie_theta is not None
-            else theta_from_tie_rate(data.tie_rate)
-        )
+        self.theta = settings.tie_theta if settings.tie_theta is not None else theta_from_tie_rate(data.tie_rate)
         self.loss = FlowDPOLoss(
             beta=settings.beta,
             tie_theta=self.theta,
@@ -180,9 +170,7 @@ class PostTrain:
             train = [i for i in train if not data.rows[i].tie]
             held = [i for i in held if not data.rows[i].tie]
         if not train:
-            raise ValueError(
-                "no preference is left to learn from after ties and held-out pairs"
-            )
+            raise ValueError("no preference is left to learn from after ties and held-out pairs")
         self.new = [i for i in train if data.rows[i].origin == "new"]
         self.old = [i for i in train if data.rows[i].origin == "old"]
         self.mean_weight = sum(data.rows[i].weight for i in train) / len(train)
@@ -193,7 +181,7 @@ class PostTrain:
             betas=(0.9, 0.99),
             weight_decay=settings.weight_decay,
         )
-        self.objective = self.world.wrap(Objective(self.model, self.loss, settings))
+        self.objective = self.world.wrap(Objective(self.model, self.view, self.loss, settings))
         self.held_out = HeldOut(
             settings,
             data,
@@ -221,10 +209,10 @@ class PostTrain:
     def reference(self) -> Iterator[WorldModel]:
         """The frozen parent: a copy, or the model with its adapters off."""
         if self.parent is not None:
-            yield self.parent
+            yield self.view(self.parent)
         else:
-            with lora_disabled(self.model) as parent:
-                yield parent
+            with lora_disabled(self.model):
+                yield self.view(self.model)
 
     # -- train ------------------------------------------------------------------------------------
 
@@ -243,28 +231,20 @@ class PostTrain:
             elif progress.step % 10 == 0:
                 self.on_metrics(progress.step, metrics)
             self.log("train", progress.step, metrics)
-            if (
-                progress.step % settings.checkpoint_every == 0
-                or last
-                or progress.stopped
-            ):
+            if progress.step % settings.checkpoint_every == 0 or last or progress.stopped:
                 self.checkpoint()
         progress.stopped = progress.stopped or "budget"
 
     def step(self, step: int) -> dict[str, Any]:
         """One optimiser step over the global batch; every rank works on its share."""
         settings, world = self.settings, self.world
-        plan = plan_step(
-            settings, step, self.new, self.old, len(self.data.replay_prompts)
-        )
+        plan = plan_step(settings, step, self.new, self.old, len(self.data.replay_prompts))
         g = generator_for(settings.seed, "noise", step)
         frame_shape = self.data.latents_NTCHW.shape[1:]
         noise = torch.randn(len(plan.pairs), *frame_shape, generator=g)
         t_P = sample_times(len(plan.pairs), g, settings.time_mean, settings.time_std)
         replay_noise = torch.randn(len(plan.replay), *frame_shape, generator=g)
-        replay_t = sample_times(
-            len(plan.replay), g, settings.time_mean, settings.time_std
-        )
+        replay_t = sample_times(len(plan.replay), g, settings.time_mean, settings.time_std)
 
         mine, mine_replay = world.part(len(plan.pairs)), world.part(len(plan.replay))
         indices, noise, t_P = plan.pairs[mine], noise[mine], t_P[mine]
@@ -282,21 +262,15 @@ class PostTrain:
             )
             replay = None
             if last and replay_rows:
-                replay = self.replay_batch(
-                    replay_rows, replay_noise[mine_replay], replay_t[mine_replay]
-                )
+                replay = self.replay_batch(replay_rows, replay_noise[mine_replay], replay_t[mine_replay])
             with self.precision(), world.no_sync(self.objective, last):
                 with self.reference() as parent:
                     pass_ = reference_pass(parent, batch, noise_, t_)
-                total, terms, errors_R = self.objective(
-                    batch, pass_, noise_, t_, replay
-                )
+                total, terms, errors_R = self.objective(batch, pass_, noise_, t_, replay)
                 # DDP averages over ranks; the loss is a mean over the *global* batch.
                 (total * world.size / len(plan.pairs)).backward()
             sums.add(total.detach(), terms, batch, errors_R)
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.trained, settings.gradient_clip * settings.error_unit
-        )
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, settings.gradient_clip * settings.error_unit)
         warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm
@@ -309,12 +283,11 @@ class PostTrain:
             return torch.autocast("cuda", torch.bfloat16)
         return nullcontext()
 
-    def replay_batch(
-        self, rows: list[int], noise: Tensor, t: Tensor
-    ) -> tuple[Tensor, Tensor, Any, Tensor, Tensor]:
+    def replay_batch(self, rows: list[int], noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, Tensor]:
         """Real clips, their start frames, prompts, noise and times for ``flow_matching_error``."""
         data, device = self.data, self.world.device
-        assert data.replay_MTCHW is not None and data.replay_start_MCHW is not None
+        assert data.replay_MTCHW is not None  # for the type checker: rows of an empty pool are never drawn
+        assert data.replay_start_MCHW is not None
         text = self.text.rows([data.replay_prompts[i] for i in rows])
         return (
             data.replay_MTCHW[rows].to(device),
@@ -327,15 +300,13 @@ class PostTrain:
     def evaluate(self) -> None:
         """Held-out metrics and motion; keep the best weights, raise alarms, stop when worse."""
         progress, settings = self.progress, self.settings
-        metrics = self.held_out.evaluate(self.model)
+        metrics = self.held_out.evaluate(self.view(self.model))
         alarms = self.held_out.alarms(progress.step, metrics)
         progress.alarms += [alarm.to_dict() for alarm in alarms]
         loss = metrics.get("loss")
         # Without held-out pairs the last weights that raised no alarm are the best.
         # The parent, at step 0, is what remains if nothing does better.
-        better = progress.step == 0 or (
-            not alarms and (loss is None or loss < progress.best_loss)
-        )
+        better = progress.step == 0 or (not alarms and (loss is None or loss < progress.best_loss))
         if better:
             progress.best_loss = loss if loss is not None else progress.best_loss
             progress.best_step, progress.worse = progress.step, 0
@@ -352,11 +323,7 @@ class PostTrain:
         self.on_metrics(progress.step, metrics)
 
     def weights(self) -> dict[str, Tensor]:
-        return (
-            lora_state(self.model)
-            if self.settings.adapt == "lora"
-            else self.model.state_dict()
-        )
+        return lora_state(self.model) if self.settings.adapt == "lora" else self.model.state_dict()
 
     def checkpoint(self) -> None:
         if self.world.is_main:
@@ -378,9 +345,7 @@ class PostTrain:
             target.write_bytes((self.out / "best.safetensors").read_bytes())
             sha256 = file_hash(target)
         self.world.barrier()
-        best = next(
-            (h for h in progress.history if h["step"] == progress.best_step), {}
-        )
+        best = next((h for h in progress.history if h["step"] == progress.best_step), {})
         return PostTrainResult(
             weights=target,
             sha256=sha256,

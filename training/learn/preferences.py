@@ -98,11 +98,7 @@ def preferences_of_answer(
     for side, spans in worse.items():
         if spans:
             winner, loser = (b, a) if side == "a" else (a, b)
-            rows.append(
-                Preference(
-                    winner, loser, group, False, weight, tuple(sorted(spans)), origin
-                )
-            )
+            rows.append(Preference(winner, loser, group, False, weight, tuple(sorted(spans)), origin))
     if rows:
         return rows
     if answer in ("a", "b"):
@@ -162,9 +158,7 @@ class PreferenceData:
             "tie_rate": self.tie_rate,
             "replay_prompts": self.replay_prompts,
         }
-        (directory / ROWS).write_text(
-            json.dumps(body, sort_keys=True, separators=(",", ":"))
-        )
+        (directory / ROWS).write_text(json.dumps(body, sort_keys=True, separators=(",", ":")))
         return directory_hash(directory)
 
     @classmethod
@@ -214,14 +208,8 @@ class PreferenceData:
         At least one group is held out when there are two or more; with one group nothing is.
         """
         groups = sorted({row.group for row in self.rows})
-        order = sorted(
-            groups, key=lambda g: hashlib.sha256(f"{seed}:{g}".encode()).digest()
-        )
-        count = (
-            max(1, round(held_out * len(groups)))
-            if len(groups) > 1 and held_out > 0
-            else 0
-        )
+        order = sorted(groups, key=lambda g: hashlib.sha256(f"{seed}:{g}".encode()).digest())
+        count = max(1, round(held_out * len(groups))) if len(groups) > 1 and held_out > 0 else 0
         chosen = set(order[:count])
         train = [i for i, row in enumerate(self.rows) if row.group not in chosen]
         held = [i for i, row in enumerate(self.rows) if row.group in chosen]

@@ -37,9 +37,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(successes / n, float(interval.low), float(interval.high), n)
 
 
-def paired_difference(
-    before: list[bool], after: list[bool], *, confidence: float = 0.95, draws: int = 4000, seed: int = 0
-) -> Estimate:
+def paired_difference(before: list[bool], after: list[bool], *, confidence: float = 0.95, draws: int = 4000, seed: int = 0) -> Estimate:
     """Change of a rate, after - before, over the same episodes: bootstrap over pairs.
 
     Pairs with equal outcomes say nothing, so with none that differ the bootstrap would claim certainty;
@@ -102,11 +100,7 @@ def mean_maximum_rank_violation(predicted: list[float], measured: list[float]) -
         return None
     worst = []
     for i in range(count):
-        gaps = [
-            abs(measured[i] - measured[j])
-            for j in range(count)
-            if (predicted[i] < predicted[j]) != (measured[i] < measured[j])
-        ]
+        gaps = [abs(measured[i] - measured[j]) for j in range(count) if (predicted[i] < predicted[j]) != (measured[i] < measured[j])]
         worst.append(max(gaps, default=0.0))
     return float(np.mean(worst))
 

@@ -33,18 +33,12 @@ class Sums:
     def __init__(self, device: torch.device) -> None:
         bins = len(TIME_BINS) - 1
         self.pair = torch.zeros(len(PER_PAIR), dtype=torch.float64, device=device)
-        self.by_time = torch.zeros(
-            len(BY_TIME) + 1, bins, dtype=torch.float64, device=device
-        )
+        self.by_time = torch.zeros(len(BY_TIME) + 1, bins, dtype=torch.float64, device=device)
         # total loss, pairs, decided pairs, decided pairs with a positive margin, replay error, clips
         self.count = torch.zeros(6, dtype=torch.float64, device=device)
 
-    def add(
-        self, total: Tensor, terms: DPOTerms, batch: PairBatch, replay_R: Tensor
-    ) -> None:
-        self.pair += torch.stack(
-            [getattr(terms, name).double().sum() for name in PER_PAIR]
-        )
+    def add(self, total: Tensor, terms: DPOTerms, batch: PairBatch, replay_R: Tensor) -> None:
+        self.pair += torch.stack([getattr(terms, name).double().sum() for name in PER_PAIR])
         edges = torch.tensor(TIME_BINS[1:-1], device=terms.t_P.device)
         index = torch.bucketize(terms.t_P, edges)
         ones = torch.ones_like(terms.t_P).double()
@@ -67,9 +61,7 @@ class Sums:
     def means(self, world: World) -> dict[str, Any]:
         """Divide once everything is summed over ranks; names follow TRL where it has one."""
         flat = world.sum(torch.cat([self.pair, self.by_time.flatten(), self.count]))
-        pair, by_time, count = flat.split(
-            [self.pair.numel(), self.by_time.numel(), self.count.numel()]
-        )
+        pair, by_time, count = flat.split([self.pair.numel(), self.by_time.numel(), self.count.numel()])
         total, pairs, decided, right, replay, clips = count.tolist()
         mean = dict(zip(PER_PAIR, (pair / max(pairs, 1)).tolist(), strict=True))
         table = by_time.view(len(BY_TIME) + 1, -1)
@@ -90,10 +82,7 @@ class Sums:
             "loser_scale": mean["loser_scale_P"],
             "replay_error": replay / clips if clips else None,
             "by_t": {
-                name.removesuffix("_P"): [
-                    None if gone else value
-                    for value, gone in zip(row, empty, strict=True)
-                ]
+                name.removesuffix("_P"): [None if gone else value for value, gone in zip(row, empty, strict=True)]
                 for name, row in zip(BY_TIME, per_bin, strict=True)
             },
         }
