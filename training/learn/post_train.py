@@ -68,9 +68,9 @@ class PostTrainResult:
 class Objective(nn.Module):
     """The loss of one micro-batch as a module, so that DistributedDataParallel can wrap it."""
 
-    def __init__(self, model: nn.Module, loss: FlowDPOLoss, settings: DPOSettings) -> None:
+    def __init__(self, model: nn.Module, view: View, loss: FlowDPOLoss, settings: DPOSettings) -> None:
         super().__init__()
-        self.model, self.loss, self.settings = model, loss, settings
+        self.model, self.flow, self.loss, self.settings = model, view(model), loss, settings
 
     def forward(
         self,

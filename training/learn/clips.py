@@ -1,0 +1,146 @@
+"""Demonstrations in memory, and clips (windows of T + 1 frames) drawn from them.
+
+All frames of all episodes lie end to end in a few large tensors, on the device that trains; a clip is an index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, split
+
+from .collect import read_shard
+
+PLAN_STRIDE = 3  # steps per plan clause: one second
+
+
+@dataclass
+class Clips:
+    """F frames and E episodes.
+
+    frames uint8 [F, H, W, 3]; actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the
+    last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent;
+    episode int64 [F]; starts int64: frames from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
+    clause indices, -1 for none; latents (after `encode`) [F, C, h, w].
+    """
+
+    frames: torch.Tensor
+    actions: torch.Tensor
+    contact: torch.Tensor
+    success: torch.Tensor
+    phase: torch.Tensor
+    robot: torch.Tensor
+    dog: torch.Tensor
+    objects: torch.Tensor
+    episode: torch.Tensor
+    starts: torch.Tensor
+    prompt: torch.Tensor
+    scene: torch.Tensor
+    meta: list[dict]
+    horizon: int
+    latents: torch.Tensor | None = None
+    words: ClauseTable | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.frames.device
+
+    def to(self, device: torch.device | str) -> Clips:
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                setattr(self, name, value.to(device))
+        return self
+
+    def window(self, starts: torch.Tensor) -> torch.Tensor:
+        """Frame indices [B, horizon + 1] of the clips that begin at `starts` [B]."""
+        return starts[:, None] + torch.arange(self.horizon + 1, device=starts.device)
+
+    def draw(self, count: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """`count` clip starts, uniformly."""
+        return self.starts[torch.randint(len(self.starts), (count,), generator=generator, device=self.starts.device)]
+
+    @torch.no_grad()
+    def encode(self, codec: torch.nn.Module, batch: int = 512, dtype: torch.dtype = torch.float16) -> Clips:
+        self.latents = torch.cat([codec.encode(part).to(dtype) for part in self.frames.split(batch)])
+        return self
+
+
+class ClauseTable:
+    """Clause encodings as one tensor [n + 1, CLAUSE_TOKENS, TEXT_WIDTH] on the device; row n is empty (index -1)."""
+
+    def __init__(self, table: dict[str, np.ndarray], device: torch.device | str = "cpu"):
+        self.index = {clause: i for i, clause in enumerate(sorted(table))}
+        states = np.zeros((len(table) + 1, CLAUSE_TOKENS, TEXT_WIDTH), np.float16)
+        lengths = np.zeros(len(table) + 1, np.int64)
+        for clause, i in self.index.items():
+            states[i, : len(table[clause])] = table[clause]
+            lengths[i] = len(table[clause])
+        self.states = torch.from_numpy(states).to(device)
+        self.lengths = torch.from_numpy(lengths).to(device)
+
+    def find(self, text: str) -> list[int]:
+        """Raises KeyError for a clause that is not in the table."""
+        return [self.index[clause] for clause in split(text)]
+
+    def pack(self, clauses: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """clause indices int64 [B, K], -1 for none -> token states float32 [B, limit, TEXT_WIDTH], mask bool [B, limit]."""
+        batch, count = clauses.shape
+        position = torch.arange(CLAUSE_TOKENS, device=clauses.device)
+        mask = (position < self.lengths[clauses][..., None]).flatten(1)
+        order = torch.argsort(~mask, dim=1, stable=True)[:, :limit]
+        which = clauses.gather(1, order // CLAUSE_TOKENS)
+        kept = mask.gather(1, order)
+        states = self.states[which, order % CLAUSE_TOKENS].float() * kept[..., None]
+        return states, kept
+
+
+def clause_indices(texts: list[list[str]], table: ClauseTable, width: int) -> torch.Tensor:
+    rows = torch.full((len(texts), width), -1, dtype=torch.int64)
+    for row, clauses in zip(rows, texts, strict=True):
+        found = [index for text in clauses for index in table.find(text)][:width]
+        row[: len(found)] = torch.tensor(found, dtype=torch.int64)
+    return rows
+
+
+def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12) -> Clips:
+    """Raises FileNotFoundError where there are no shards."""
+    if not shards:
+        raise FileNotFoundError("no episode shards: run collect first")
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("frames", "actions", "contact", "success", "phase", "robot", "dog", "objects", "episode")}
+    starts, meta, offset = [], [], 0
+    for path in shards:
+        for episode in read_shard(path):
+            steps = len(episode.actions)
+            again = np.minimum(np.arange(steps + 1), steps - 1)  # the step that leaves each frame
+            phases = np.array([words.index[normalise(p)] if words else -1 for p in episode.phases], np.int64)
+            for name, value in (
+                ("frames", episode.frames), ("actions", episode.actions[again]), ("contact", episode.contact[again]),
+                ("success", episode.success[again]), ("phase", phases[again]), ("robot", episode.robot), ("dog", episode.dog),
+                ("objects", episode.objects), ("episode", np.full(steps + 1, len(meta), np.int64)),
+            ):
+                columns[name].append(value)
+            starts.append(offset + np.arange(max(0, steps + 1 - horizon)))
+            meta.append(episode.meta)
+            offset += steps + 1
+    tensors = {name: torch.from_numpy(np.concatenate(values)) for name, values in columns.items()}
+    columns.clear()
+    nothing = torch.full((len(meta), 1), -1)
+    prompts = clause_indices([[m["prompt"]] for m in meta], words, 2) if words else nothing
+    scenes = clause_indices([m["scene"] for m in meta], words, 12) if words else nothing
+    return Clips(**tensors, starts=torch.from_numpy(np.concatenate(starts)), prompt=prompts, scene=scenes, meta=meta, horizon=horizon, words=words)
+
+
+def clip_text(clips: Clips, starts: torch.Tensor, limit: int, *, plan: float, generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token states and mask of the prompts of clips; a share `plan` of them is followed by what the demonstrator does in
+    each second of the clip (caption upsampling, see `rollouts/dreams/captions.py`)."""
+    assert clips.words is not None
+    prompts = clips.prompt[clips.episode[starts]]
+    seconds = torch.arange(0, clips.horizon, PLAN_STRIDE, device=starts.device) + 1
+    plans = clips.phase[starts[:, None] + seconds]
+    with_plan = torch.rand(len(starts), 1, generator=generator, device=starts.device) < plan
+    plans = torch.where(with_plan, plans, -1)
+    return clips.words.pack(torch.cat([prompts, plans], 1), limit)
