@@ -1,0 +1,23 @@
+"""HTTP and websockets in one ASGI application."""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+http = get_asgi_application()
+
+from django.urls import path  # noqa: E402  (models must be loaded first)
+
+from config.celery import app as celery_app  # noqa: E402,F401  (so that shared tasks know their broker)
+from core.consumers import EventsConsumer  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter([path("ws/events/", EventsConsumer.as_asgi())]))),
+    }
+)

@@ -1,0 +1,32 @@
+"""Where everything is. Each app brings its pages (`urls.py`) and its API (`api_urls.py`)."""
+
+import logging
+from importlib import import_module
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from core.views import docs
+
+APPS = ("core", "rollouts", "labeling", "training")
+
+
+def _present(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError as error:
+        logging.getLogger(__name__).warning("%s is left out: %s", module, error)
+        return False
+    return True
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *(path("api/v1/", include(f"{app}.api_urls")) for app in APPS if _present(f"{app}.api_urls")),
+    path("api/v1/schema/", docs.schema, name="api_schema"),
+    path("api/v1/docs/", docs.browse, name="api_docs"),
+    *(path("", include(f"{app}.urls")) for app in APPS if _present(f"{app}.urls")),
+]
+
+handler400 = "core.views.errors.bad_request"
+handler403 = "core.views.errors.forbidden"
+handler404 = "core.views.errors.not_found"
+handler500 = "core.views.errors.server_error"

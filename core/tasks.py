@@ -1,0 +1,33 @@
+"""Celery's side of the jobs: each task parses and calls one service."""
+
+from celery import shared_task
+
+from core.jobs import registry, services
+from core.jobs.runner import run_one
+from core.models import Job
+
+
+@shared_task(name="core.run_next")
+def run_next(queue: str, job_id: str) -> None:
+    """A wake-up: run the most urgent waiting job of `queue`, if there is one left. `job_id` is for the log."""
+    run_one(queue)
+
+
+@shared_task(name="core.sweep_jobs")
+def sweep_jobs() -> None:
+    services.jobs_sweep()
+
+
+@shared_task(name="core.submit_scheduled")
+def submit_scheduled(kind: str) -> None:
+    """Submit a job that runs every so often, unless one is waiting or running already."""
+    registry.kind_get(kind)
+    if not Job.objects.filter(kind=kind, state__in=[Job.State.QUEUED, Job.State.RUNNING]).exists():
+        services.submit(kind=kind)
+
+
+@shared_task(name="core.tidy")
+def tidy() -> None:
+    from core.tidy import tidy_all
+
+    tidy_all()

@@ -1,0 +1,64 @@
+"""The list of jobs, a job's page, cancel and run again."""
+
+import uuid
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from core.jobs import job_cancel, job_retry, kinds
+from core.models import Job
+from core.people import ROLES, role_required
+from core.selectors import jobs_visible, stuck_queues
+
+
+@role_required(*ROLES)
+@require_GET
+def jobs(request: HttpRequest) -> HttpResponse:
+    found = jobs_visible(user=request.user).select_related("created_by").defer("traceback", "result")
+    state, kind = request.GET.get("state", ""), request.GET.get("kind", "")
+    if state in Job.State.values:
+        found = found.filter(state=state)
+    if kind:
+        found = found.filter(kind=kind)
+    context = {
+        "page": Paginator(found, 50).get_page(request.GET.get("page")),
+        "states": Job.State.choices,
+        "kinds": kinds(),
+        "state": state,
+        "kind": kind,
+        "query": f"state={state}&kind={kind}" if state or kind else "",
+        "stuck": stuck_queues(),
+    }
+    return render(request, "core/jobs_table.html" if request.headers.get("HX-Request") else "core/jobs.html", context)
+
+
+def _job(request: HttpRequest, job_id: uuid.UUID) -> Job:
+    return get_object_or_404(jobs_visible(user=request.user).select_related("created_by", "cancel_requested_by"), pk=job_id)
+
+
+@role_required(*ROLES)
+@require_GET
+def job(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    context = {"job": _job(request, job_id), "stuck": stuck_queues()}
+    return render(request, "core/job_state.html" if request.headers.get("HX-Request") else "core/job.html", context)
+
+
+@role_required(*ROLES)
+@require_POST
+def cancel(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    job = job_cancel(job=_job(request, job_id), by=request.user)
+    messages.info(request, "Cancelled." if job.is_finished else "It ends at its next safe point.")
+    return redirect(job)
+
+
+@role_required(*ROLES)
+@require_POST
+def retry(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    try:
+        return redirect(job_retry(job=_job(request, job_id)))
+    except ValueError as problem:
+        raise BadRequest(str(problem)) from problem
