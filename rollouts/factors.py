@@ -135,7 +135,8 @@ def expected_in(text: str, factors: dict[str, Any] | None = None, prompt: str = 
 def disagreements(expected: dict[str, Any], reading: dict[str, Any], threshold: float = 0.5) -> list[str]:
     """Sentences on where a probe's reading differs from what the text says; empty when they agree.
 
-    reading {"robot": {"present": p}, "dog": {"present": p}, "objects": {name: {"present": p}}}.
+    reading {"robot": {"present": p}, "dog": {"present": p}, "objects": {name: {"present": p}}}; an object that is not
+    listed is not seen.
     """
     found = []
     robot = reading.get("robot", {}).get("present", 1.0)
@@ -148,7 +149,7 @@ def disagreements(expected: dict[str, Any], reading: dict[str, Any], threshold: 
         found.append("A dog is seen; the text says none.")
     objects = reading.get("objects", {})
     for name in expected.get("objects", []):
-        if name in objects and objects[name].get("present", 0.0) < threshold:
+        if objects.get(name, {}).get("present", 0.0) < threshold:
             found.append(f"The text says a {name}; none is seen.")
     return found
 

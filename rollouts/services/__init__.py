@@ -13,6 +13,7 @@ from rollouts.services.interchange import scenarios_export, scenarios_import
 from rollouts.services.rollouts import rollouts_sample, rollouts_sample_many
 from rollouts.services.scenarios import (
     TRANSITIONS,
+    content_of,
     scenario_create,
     scenario_duplicate,
     scenario_edit,
@@ -33,6 +34,7 @@ __all__ = [
     "TRANSITIONS",
     "RolloutsError",
     "base_version_ensure",
+    "content_of",
     "policy_load",
     "policy_version_activate",
     "policy_version_create",

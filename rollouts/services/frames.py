@@ -83,15 +83,17 @@ def start_frame_create(
 
 
 def probe_check(
-    *, policy: Policy, frames_NHW3: np.ndarray, scene_text: str, factors: dict[str, Any], prompt: str
+    *, policy: Policy, frames_NHW3: np.ndarray, expected: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """What the policy's probe sees in each frame, and where that differs from the words. See `StartFrame.probe`."""
-    expected = scene_factors.expected_in(scene_text, factors, prompt)
+    """What the policy's probe sees in each frame, and where that differs from what is expected (one entry a frame).
+
+    Returns what `StartFrame.probe` holds, for each frame.
+    """
     checks = []
-    for reading in policy.probe.read(frames_NHW3):
+    for reading, wanted in zip(policy.probe.read(frames_NHW3), expected, strict=True):
         seen = reading.to_dict()
-        wrong = scene_factors.disagreements(expected, seen)
-        checks.append({"reading": seen, "expected": expected, "disagreements": wrong, "agrees": not wrong})
+        wrong = scene_factors.disagreements(wanted, seen)
+        checks.append({"reading": seen, "expected": wanted, "disagreements": wrong, "agrees": not wrong})
     return checks
 
 
@@ -124,13 +126,8 @@ def start_frames_imagine(
             ctx.check_cancelled()
         count = min(IMAGINE_BATCH, n - start)
         frames = policy.imagine(text, n=count, seed=seed + start)
-        probes = probe_check(
-            policy=policy,
-            frames_NHW3=frames,
-            scene_text=text,
-            factors=scenario_version.factors,
-            prompt=scenario_version.prompt,
-        )
+        expected = scene_factors.expected_in(text, scenario_version.factors, scenario_version.prompt)
+        probes = probe_check(policy=policy, frames_NHW3=frames, expected=[expected] * count)
         with ctx.fence() if ctx else nullcontext(), transaction.atomic():
             for i, (frame, probe) in enumerate(zip(frames, probes, strict=True)):
                 made.append(
@@ -176,7 +173,7 @@ def start_frame_capture(
         for start in range(0, n, CAPTURE_BATCH):
             if ctx:
                 ctx.check_cancelled()
-            shots, specs = [], []
+            shots, specs, truths = [], [], []
             for i in range(start, min(start + CAPTURE_BATCH, n)):
                 spec = {
                     "world": "household",
@@ -195,16 +192,12 @@ def start_frame_capture(
                 shots.append(np.asarray(world.render()))
                 # With every factor decided, the same seed still gives the same episode, and the row says what it shows.
                 specs.append({**spec, "factors": info["factors"]})
+                state = info["state"]
+                truths.append({"robot": True, "dog": state["dog"] is not None, "objects": sorted(state["objects"])})
             frames = np.stack(shots)
             probes: Sequence[dict[str, Any] | None] = [None] * len(shots)
             if policy:
-                probes = probe_check(
-                    policy=policy,
-                    frames_NHW3=frames,
-                    scene_text="",  # what the world shows follows from the factors, not from the words
-                    factors=scenario_version.factors,
-                    prompt=scenario_version.prompt,
-                )
+                probes = probe_check(policy=policy, frames_NHW3=frames, expected=truths)
             with ctx.fence() if ctx else nullcontext(), transaction.atomic():
                 for frame, spec, probe in zip(frames, specs, probes, strict=True):
                     made.append(
@@ -238,13 +231,10 @@ def start_frames_probe(
             if ctx:
                 ctx.check_cancelled()
             version = row.scenario_version
-            (row.probe,) = probe_check(
-                policy=policy,
-                frames_NHW3=png_decode(blob_bytes(row.image_id))[None],
-                scene_text=row.scene_text or version.scene_text,
-                factors=version.factors,
-                prompt=version.prompt,
-            )
+            words = row.scene_text or version.scene_text
+            expected = scene_factors.expected_in(words, version.factors, version.prompt)
+            frame = png_decode(blob_bytes(row.image_id))
+            (row.probe,) = probe_check(policy=policy, frames_NHW3=frame[None], expected=[expected])
             disagree += not row.probe["agrees"]
             with ctx.fence() if ctx else nullcontext(), transaction.atomic():
                 row.save(update_fields=["probe"])

@@ -23,7 +23,7 @@ def scenarios_export(*, scenarios: Iterable[Scenario], kind: str) -> str:
     document = {
         "format": FORMAT,
         "scenarios": [
-            {"slug": scenario.slug, "name": scenario.name, "state": scenario.state, **content_of(scenario.current)}
+            {"slug": scenario.slug, "name": scenario.name, "state": str(scenario.state), **content_of(scenario.current)}
             for scenario in scenarios
         ],
     }

@@ -103,14 +103,14 @@ def _signature(data: bytes, name: str) -> str:
         return "JPEG"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    for magic, what in _FOREIGN:
+        if data.startswith(magic):
+            raise refuse(name, f"it is {what}. {ALLOWED}", "not_an_image")
     head = data[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in head or (head.startswith(b"<?xml") and b"svg" in data[:65536].lower()):
         raise refuse(name, f"it is an SVG document, which can carry programs. {ALLOWED}", "not_an_image")
     if head.startswith((b"<!doctype", b"<html", b"<script", b"<?xml", b"<?php")) or b"<script" in head:
         raise refuse(name, f"it is a document with markup, not a picture. {ALLOWED}", "not_an_image")
-    for magic, what in _FOREIGN:
-        if data.startswith(magic):
-            raise refuse(name, f"it is {what}. {ALLOWED}", "not_an_image")
     raise refuse(name, f"it is not a picture that we know. {ALLOWED}", "not_an_image")
 
 
@@ -192,6 +192,6 @@ def _decode(data: bytes, name: str, found: str, size: int) -> np.ndarray:
             box=(left, top, left + side, top + side),
         )  # fmt: skip
         frame = np.asarray(square.convert("RGB")).copy()
-    if frame.std() < 1.0:
+    if frame.reshape(-1, 3).std(axis=0).max() < 1.0:
         raise refuse(name, "it is one flat colour: there is nothing to see.", "blank")
     return frame

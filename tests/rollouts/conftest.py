@@ -1,0 +1,81 @@
+"""Scenarios, versions of tiny random weights, and frames to work on."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+from rollouts import services
+from rollouts.models import PolicyVersion, StartFrame
+
+CONTENT = {
+    "prompt": "go to the red ball",
+    "scene_text": "the robot is at the front, a dog lies in the middle, a red ball at the back",
+    "factors": {"dog": "lying", "dog_place": "on_path"},
+    "tags": ["dog", "path"],
+    "severity": 4,
+}
+
+
+def noise_frame(seed: int, size: int = 96) -> np.ndarray:
+    """A frame that looks like nothing else: coarse random colour patches."""
+    rng = np.random.default_rng(seed)
+    return np.kron(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), np.ones((size // 8, size // 8, 1), np.uint8))
+
+
+@pytest.fixture
+def scenario(admin_person):
+    return services.scenario_create(name="Dog on the way", content=CONTENT, created_by=admin_person)
+
+
+@pytest.fixture(scope="session")
+def tiny_directory(tmp_path_factory):
+    """Random weights in the shape of the real ones, saved once."""
+    from rollouts.dreams.policy import Policy
+
+    directory = tmp_path_factory.mktemp("tiny")
+    Policy.tiny(seed=0).save(directory)
+    return directory
+
+
+@pytest.fixture
+def tiny_version(db, tiny_directory) -> PolicyVersion:
+    version = services.policy_version_create(name="tiny", directory=tiny_directory)
+    services.policy_version_activate(version=version, by=None)
+    version.refresh_from_db()
+    return version
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A directory that holds files as a policy does, for tests that never load it."""
+
+    def make(name: str = "a", world_model: bytes = b"w"):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "config.json").write_text("{}")
+        (directory / "codec.safetensors").write_bytes(b"c")
+        (directory / "world_model.safetensors").write_bytes(world_model)
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def make_frame(scenario):
+    def make(seed: int = 0, state: str = "proposed", by=None, **fields) -> StartFrame:
+        frame = services.start_frame_create(
+            scenario_version=fields.pop("scenario_version", scenario.current),
+            frame=noise_frame(seed),
+            source=fields.pop("source", "uploaded"),
+            seed=seed,
+            **fields,
+        )
+        if state != "proposed":
+            services.start_frames_review(ids=[frame.pk], state=state, by=by, reason="because")
+            frame.refresh_from_db()
+        return frame
+
+    return make
