@@ -19,9 +19,7 @@ from labeling.selectors import statistics
 from . import payloads, serializers
 from .base import body_object, idempotency_key, refusing
 
-KEY_HEADER = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, required=True, description="UUID made by the client for this answer."
-)
+KEY_HEADER = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, required=True, description="UUID made by the client for this answer.")
 
 
 class AnnotatorView(APIView):
@@ -88,9 +86,7 @@ class ChoiceView(AnnotatorView):
     )
     @refusing
     def post(self, request):
-        submitted = services.choice_submit(
-            annotator=request.user, key=idempotency_key(request), body=body_object(request)
-        )
+        submitted = services.choice_submit(annotator=request.user, key=idempotency_key(request), body=body_object(request))
         choice = submitted.choice
         answer = {
             "choice": str(choice.pk),

@@ -59,9 +59,7 @@ class ChoiceRequest(s.Serializer):
     lease = s.UUIDField()
     answer = s.ChoiceField(choices=["left", "right", "tie", "both_bad", "cant_tell"])
     strength = s.IntegerField(min_value=1, max_value=3, allow_null=True, required=False)
-    criteria = s.DictField(
-        child=s.ChoiceField(choices=["left", "right", "both", "neither"], allow_null=True), allow_null=True, required=False
-    )
+    criteria = s.DictField(child=s.ChoiceField(choices=["left", "right", "both", "neither"], allow_null=True), allow_null=True, required=False)
     success_left = s.BooleanField(allow_null=True, required=False)
     success_right = s.BooleanField(allow_null=True, required=False)
     segments = Segment(many=True, required=False)

@@ -20,15 +20,11 @@ class AnnotatorProfile(models.Model):
         FAILED = "failed", "Failed"
         WAIVED = "waived", "Waived by an admin"
 
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True, related_name="labeling_profile"
-    )
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True, related_name="labeling_profile")
     is_simulated = models.BooleanField(default=False)
     simulation = models.JSONField(default=dict, blank=True, help_text="B-Pref parameters and seed of a simulated one.")
     guide_read_at = models.DateTimeField(null=True, blank=True)
-    qualification = models.CharField(
-        max_length=8, choices=Qualification.choices, default=Qualification.NONE
-    )
+    qualification = models.CharField(max_length=8, choices=Qualification.choices, default=Qualification.NONE)
     qualified_at = models.DateTimeField(null=True, blank=True)
     preferences = models.JSONField(default=dict, blank=True)
     cursor_priority = models.FloatField(null=True, blank=True)
@@ -48,9 +44,7 @@ class Exclusion(models.Model):
     reason = models.TextField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
-    lifted_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    lifted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     lifted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -61,14 +55,11 @@ class Exclusion(models.Model):
                 name="labeling_exclusion_ends_after_it_starts",
             ),
             models.CheckConstraint(
-                condition=Q(lifted_at__isnull=True, lifted_by__isnull=True)
-                | Q(lifted_at__isnull=False, lifted_by__isnull=False),
+                condition=Q(lifted_at__isnull=True, lifted_by__isnull=True) | Q(lifted_at__isnull=False, lifted_by__isnull=False),
                 name="labeling_exclusion_lifted_by_someone",
             ),
         ]
-        indexes = [
-            models.Index(fields=["annotator", "from_at"], condition=Q(lifted_at__isnull=True), name="labeling_exclusion_live")
-        ]
+        indexes = [models.Index(fields=["annotator", "from_at"], condition=Q(lifted_at__isnull=True), name="labeling_exclusion_live")]
 
     def __str__(self) -> str:
         return f"{self.annotator} from {self.from_at:%Y-%m-%d %H:%M}"

@@ -51,9 +51,7 @@ class Choice(models.Model):
     criteria = models.JSONField(default=dict, blank=True, help_text='{key: "a"|"b"|"both"|"neither"}')
     success_a = models.BooleanField(null=True, blank=True)
     success_b = models.BooleanField(null=True, blank=True)
-    segments = models.JSONField(
-        default=list, blank=True, help_text='[{"side": "a"|"b", "from": i, "to": j}], frames in which that side is worse'
-    )
+    segments = models.JSONField(default=list, blank=True, help_text='[{"side": "a"|"b", "from": i, "to": j}], frames in which that side is worse')
     rationale = models.TextField(blank=True)
     response_ms = models.PositiveIntegerField(default=0)
     replays = models.PositiveIntegerField(default=0)
@@ -72,16 +70,13 @@ class Choice(models.Model):
                 condition=Q(undone_by__isnull=True),
                 name="labeling_choice_one_live",
             ),
-            models.UniqueConstraint(
-                fields=["lease"], condition=Q(undone_by__isnull=True), name="labeling_choice_one_per_lease"
-            ),
+            models.UniqueConstraint(fields=["lease"], condition=Q(undone_by__isnull=True), name="labeling_choice_one_per_lease"),
             models.CheckConstraint(
                 condition=Q(strength__isnull=True) | Q(strength__gte=1, strength__lte=3),
                 name="labeling_choice_strength_1_to_3",
             ),
             models.CheckConstraint(
-                condition=Q(answer__in=["a", "b"], side__in=["left", "right"])
-                | Q(answer__in=["tie", "both_bad", "cant_tell"], side="neither"),
+                condition=Q(answer__in=["a", "b"], side__in=["left", "right"]) | Q(answer__in=["tie", "both_bad", "cant_tell"], side="neither"),
                 name="labeling_choice_side_fits_answer",
             ),
         ]

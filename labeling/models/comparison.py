@@ -55,9 +55,7 @@ class Comparison(models.Model):
     gold_note = models.CharField(max_length=500, blank=True, help_text="Shown after a qualifying answer.")
     qualifying = models.BooleanField(default=False, help_text="A gold pair of the qualifying set.")
     repeat_of = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="repeats")
-    only_for = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    only_for = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     flagged_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -78,15 +76,9 @@ class Comparison(models.Model):
                 | (~Q(kind="repeat") & Q(repeat_of__isnull=True, only_for__isnull=True)),
                 name="labeling_comparison_repeat_is_of_one",
             ),
-            models.CheckConstraint(
-                condition=Q(qualifying=False) | Q(kind="gold"), name="labeling_comparison_qualifying_is_gold"
-            ),
-            models.UniqueConstraint(
-                fields=["rollout_a", "rollout_b"], condition=~Q(kind="repeat"), name="labeling_comparison_pair_once"
-            ),
-            models.UniqueConstraint(
-                fields=["repeat_of", "only_for"], condition=Q(kind="repeat"), name="labeling_comparison_repeat_once"
-            ),
+            models.CheckConstraint(condition=Q(qualifying=False) | Q(kind="gold"), name="labeling_comparison_qualifying_is_gold"),
+            models.UniqueConstraint(fields=["rollout_a", "rollout_b"], condition=~Q(kind="repeat"), name="labeling_comparison_pair_once"),
+            models.UniqueConstraint(fields=["repeat_of", "only_for"], condition=Q(kind="repeat"), name="labeling_comparison_repeat_once"),
         ]
         indexes = [
             # The queue: exactly the rows that can be leased, in the order in which they are served.

@@ -26,9 +26,7 @@ class Project(models.Model):
         INFORMATION = "information_gain", "Information gain with feature diversity"
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
-    criteria = models.JSONField(
-        default=criteria_default, blank=True, help_text="Asked on every pair, each optional: a list of {key, label}."
-    )
+    criteria = models.JSONField(default=criteria_default, blank=True, help_text="Asked on every pair, each optional: a list of {key, label}.")
     ask_strength = models.BooleanField(default=True, help_text="Offer 1..3: slightly, clearly, far better.")
     ask_success = models.BooleanField(default=True, help_text="Offer a success flag for each rollout.")
     required_overlap = models.PositiveSmallIntegerField(
@@ -51,32 +49,20 @@ class Project(models.Model):
         validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
         help_text="Share of assignments that repeat an earlier pair with its sides swapped.",
     )
-    repeat_after = models.PositiveIntegerField(
-        default=20, help_text="A pair is repeated only after this many other answers, so that it is not remembered."
-    )
-    qualifying_pairs = models.PositiveSmallIntegerField(
-        default=6, help_text="Gold pairs a new annotator answers first; 0 switches the qualifying set off."
-    )
-    qualifying_accuracy = models.FloatField(
-        default=0.7, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)], help_text="Needed to pass."
-    )
+    repeat_after = models.PositiveIntegerField(default=20, help_text="A pair is repeated only after this many other answers, so that it is not remembered.")
+    qualifying_pairs = models.PositiveSmallIntegerField(default=6, help_text="Gold pairs a new annotator answers first; 0 switches the qualifying set off.")
+    qualifying_accuracy = models.FloatField(default=0.7, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)], help_text="Needed to pass.")
     break_after_minutes = models.PositiveSmallIntegerField(default=30, help_text="Suggest a break after this long.")
     too_fast_ms = models.PositiveIntegerField(default=1200, help_text="Faster answers are flagged.")
     pair_strategy = models.CharField(max_length=32, choices=Strategy.choices, default=Strategy.INFORMATION)
-    pair_pool = models.PositiveIntegerField(
-        default=256, validators=[MinValueValidator(2)], help_text="Candidate pairs drawn per chosen batch."
-    )
+    pair_pool = models.PositiveIntegerField(default=256, validators=[MinValueValidator(2)], help_text="Candidate pairs drawn per chosen batch.")
     cross_version_share = models.FloatField(
         default=0.5,
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text="Share of candidate pairs whose two rollouts come from different policy versions, where there are any.",
     )
-    queue_ahead = models.PositiveIntegerField(
-        default=200, help_text="Unanswered places that the queue is kept filled to while rollouts exist."
-    )
-    supply_seen = models.JSONField(
-        default=dict, blank=True, editable=False, help_text="What the last search that found no new pair had looked at."
-    )
+    queue_ahead = models.PositiveIntegerField(default=200, help_text="Unanswered places that the queue is kept filled to while rollouts exist.")
+    supply_seen = models.JSONField(default=dict, blank=True, editable=False, help_text="What the last search that found no new pair had looked at.")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -47,11 +47,7 @@ class WebhookDelivery(models.Model):
     delivered_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        indexes = [
-            models.Index(
-                fields=["next_attempt_at"], condition=models.Q(state="pending"), name="labeling_webhook_due"
-            )
-        ]
+        indexes = [models.Index(fields=["next_attempt_at"], condition=models.Q(state="pending"), name="labeling_webhook_due")]
 
     def __str__(self) -> str:
         return f"{self.event} to {self.webhook_id}"

@@ -135,9 +135,7 @@ def choices_for_round(where: ChoiceFilter | None = None, *, weighting: str = "mo
         raise ValueError(f"weighting is one of {WEIGHTINGS}; got {weighting!r}")
     weights = annotator_weights() if weighting == "model" else {}
     unknown = UNKNOWN_WEIGHT if weighting == "model" else 1.0
-    return [
-        ChoiceRow(**row, weight=weights.get(row["annotator"], unknown)) for row in _rows(live_choices(where))
-    ]
+    return [ChoiceRow(**row, weight=weights.get(row["annotator"], unknown)) for row in _rows(live_choices(where))]
 
 
 def _rows(choices: QuerySet[Choice]) -> Iterator[dict]:

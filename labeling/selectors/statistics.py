@@ -42,9 +42,7 @@ def statistics(*, user) -> dict:
     """Counts, pace (seconds a pair over the last answers), self-agreement on repeats (None without any), session minutes."""
     live = Choice.objects.filter(annotator=user, undone_by__isnull=True)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    counts = live.aggregate(
-        total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=midnight)), ties=Count("pk", filter=Q(answer="tie"))
-    )
+    counts = live.aggregate(total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=midnight)), ties=Count("pk", filter=Q(answer="tie")))
     recent = list(live.order_by("-created_at").values_list("created_at", flat=True)[:2000])
     pace = live.filter(pk__in=live.order_by("-created_at").values("pk")[:PACE_OVER]).aggregate(ms=Avg("response_ms"))["ms"]
     agreed, repeats = self_agreement(user=user)
@@ -76,11 +74,7 @@ def self_agreement(*, user) -> tuple[int, int]:
         annotator=user, undone_by__isnull=True, comparison__kind=Comparison.Kind.REPEAT,
         comparison__repeat_of__choices__annotator=user, comparison__repeat_of__choices__undone_by__isnull=True,
     )  # fmt: skip
-    return tuple(
-        repeats.aggregate(
-            agreed=Count("pk", filter=Q(answer=F("comparison__repeat_of__choices__answer"))), repeats=Count("pk")
-        ).values()
-    )
+    return tuple(repeats.aggregate(agreed=Count("pk", filter=Q(answer=F("comparison__repeat_of__choices__answer"))), repeats=Count("pk")).values())
 
 
 def undoable(*, user) -> list[dict]:

@@ -11,6 +11,7 @@ from .annotators import (
 from .choices import choice_submit, choice_undo, lease_skip
 from .comparisons import comparison_create, comparison_make_gold, comparison_retire, comparison_unflag, comparisons_create
 from .leases import lease_heartbeat, leases_expire, leases_next, leases_return
+from .pairs import comparisons_make_ahead
 
 __all__ = [
     "annotator_exclude",
@@ -23,6 +24,7 @@ __all__ = [
     "comparison_retire",
     "comparison_unflag",
     "comparisons_create",
+    "comparisons_make_ahead",
     "exclusion_lift",
     "guide_mark_read",
     "lease_heartbeat",

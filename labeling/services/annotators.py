@@ -75,9 +75,7 @@ def annotator_waive_qualification(*, annotator, by, reason: str) -> AnnotatorPro
     return profile
 
 
-def annotator_exclude(
-    *, annotator, by, from_at: datetime, until_at: datetime | None = None, reason: str
-) -> Exclusion:
+def annotator_exclude(*, annotator, by, from_at: datetime, until_at: datetime | None = None, reason: str) -> Exclusion:
     """Stop counting an annotator's choices from `from_at` on (until `until_at`, if given). Nothing is deleted.
 
     Their comparisons open again for others where an answer is now missing.
@@ -88,9 +86,7 @@ def annotator_exclude(
     if until_at is not None and until_at <= from_at:
         raise Invalid("The exclusion has to end after it starts.")
     with transaction.atomic():
-        exclusion = Exclusion.objects.create(
-            annotator=annotator, from_at=from_at, until_at=until_at, reason=reason.strip(), created_by=by
-        )
+        exclusion = Exclusion.objects.create(annotator=annotator, from_at=from_at, until_at=until_at, reason=reason.strip(), created_by=by)
         _recount(annotator)
         audit.record(
             actor=by,
@@ -105,9 +101,7 @@ def annotator_exclude(
 def exclusion_lift(*, exclusion: Exclusion, by) -> Exclusion:
     """Count the choices again. Raises Conflict when the exclusion was lifted already."""
     with transaction.atomic():
-        changed = Exclusion.objects.filter(pk=exclusion.pk, lifted_at__isnull=True).update(
-            lifted_at=timezone.now(), lifted_by=by
-        )
+        changed = Exclusion.objects.filter(pk=exclusion.pk, lifted_at__isnull=True).update(lifted_at=timezone.now(), lifted_by=by)
         if not changed:
             raise Conflict("This exclusion was lifted already.", code="already_lifted")
         exclusion.refresh_from_db()
@@ -119,17 +113,13 @@ def exclusion_lift(*, exclusion: Exclusion, by) -> Exclusion:
 def qualification_update(*, profile: AnnotatorProfile, needed: int, accuracy_needed: float) -> AnnotatorProfile:
     """Pass or fail a person who has answered the whole qualifying set; otherwise change nothing."""
     answers = list(
-        Choice.objects.filter(annotator=profile.user, undone_by__isnull=True, comparison__qualifying=True).values_list(
-            "answer", "comparison__gold_answer"
-        )
+        Choice.objects.filter(annotator=profile.user, undone_by__isnull=True, comparison__qualifying=True).values_list("answer", "comparison__gold_answer")
     )
     if not answers or len(answers) < needed:
         return profile
     right = sum(answer == gold for answer, gold in answers)
     passed = right / len(answers) >= accuracy_needed
-    profile.qualification = (
-        AnnotatorProfile.Qualification.PASSED if passed else AnnotatorProfile.Qualification.FAILED
-    )
+    profile.qualification = AnnotatorProfile.Qualification.PASSED if passed else AnnotatorProfile.Qualification.FAILED
     profile.qualified_at = timezone.now()
     profile.save(update_fields=["qualification", "qualified_at"])
     return profile

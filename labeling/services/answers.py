@@ -16,7 +16,7 @@ RATIONALE_AT_MOST = 4000
 CLIENT_META_AT_MOST = 4000
 MS_AT_MOST = 24 * 3600 * 1000
 FIELDS = frozenset(
-    "lease answer strength criteria success_left success_right segments rationale response_ms replays visible_ms client".split()
+    ["lease", "answer", "strength", "criteria", "success_left", "success_right", "segments", "rationale", "response_ms", "replays", "visible_ms", "client"]
 )
 
 
@@ -102,10 +102,7 @@ def answer_canonical(answer: Answer, *, swapped: bool) -> CanonicalAnswer:
         success_a=success_a,
         success_b=success_b,
         criteria={key: of_side.get(value, value) for key, value in answer.criteria.items()},
-        segments=[
-            {"side": of_side[segment["side"]], "from": segment["from"], "to": segment["to"]}
-            for segment in answer.segments
-        ],
+        segments=[{"side": of_side[segment["side"]], "from": segment["from"], "to": segment["to"]} for segment in answer.segments],
     )
 
 

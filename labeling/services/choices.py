@@ -46,11 +46,7 @@ def choice_submit(*, annotator, key: UUID, body: dict) -> Submitted:
         # The same request may have been waiting for this lease in another connection.
         if (stored := _replay(annotator, key, body)) is not None:
             return Submitted(stored, created=False)
-        comparison = (
-            Comparison.objects.select_for_update(no_key=True, of=("self",))
-            .select_related("rollout_a")
-            .get(pk=lease.comparison_id)
-        )
+        comparison = Comparison.objects.select_for_update(no_key=True, of=("self",)).select_related("rollout_a").get(pk=lease.comparison_id)
         project = Project.current()
         answer = answer_parse(
             body,
@@ -93,9 +89,7 @@ def choice_undo(*, annotator, choice_id: UUID) -> Lease:
             Comparison.objects.filter(pk=comparison.pk).update(answered=F("answered") - 1)
         if comparison.kind == Comparison.Kind.NORMAL:
             Comparison.objects.filter(pk=comparison.pk).update(state=Comparison.State.OPEN)
-        again = lease_create(
-            annotator=annotator, comparison=comparison, project=Project.current(), swapped=lease.swapped
-        )
+        again = lease_create(annotator=annotator, comparison=comparison, project=Project.current(), swapped=lease.swapped)
         webhooks.choice_announce(choice=choice, event="choice.undone")
     return leases_for_player().get(pk=again.pk)
 
@@ -123,9 +117,7 @@ def lease_skip(*, annotator, lease_id: UUID, reason: str = "", flag: bool = Fals
         lease.state = Lease.State.SKIPPED
         lease.ended_at = timezone.now()
         lease.save(update_fields=["state", "ended_at"])
-        skip = Skip.objects.create(
-            lease=lease, annotator=annotator, comparison_id=lease.comparison_id, reason=reason, flag=flag
-        )
+        skip = Skip.objects.create(lease=lease, annotator=annotator, comparison_id=lease.comparison_id, reason=reason, flag=flag)
         if flag:
             Comparison.objects.filter(pk=lease.comparison_id, flagged_at__isnull=True).update(flagged_at=timezone.now())
     return skip
@@ -182,9 +174,7 @@ def _other_turn(annotator, lease: Lease) -> Lease | None:
     )
 
 
-def _store(
-    annotator, key: UUID, answer: Answer, lease: Lease, comparison: Comparison, profile: AnnotatorProfile, late: bool
-) -> Choice:
+def _store(annotator, key: UUID, answer: Answer, lease: Lease, comparison: Comparison, profile: AnnotatorProfile, late: bool) -> Choice:
     canonical = answer_canonical(answer, swapped=lease.swapped)
     lease.state = Lease.State.ANSWERED
     lease.ended_at = timezone.now()
@@ -238,17 +228,13 @@ def _count(choice: Choice, comparison: Comparison) -> None:
         cursor.execute(COUNT_SQL, [comparison.pk])
 
 
-def _qualifying(
-    profile: AnnotatorProfile, project: Project, choice: Choice, comparison: Comparison
-) -> dict | None:
+def _qualifying(profile: AnnotatorProfile, project: Project, choice: Choice, comparison: Comparison) -> dict | None:
     """Feedback on a qualifying answer; None for everything else, where gold stays unseen."""
     if not comparison.qualifying or profile.qualification != AnnotatorProfile.Qualification.NONE:
         return None
     of = min(project.qualifying_pairs, Comparison.objects.filter(qualifying=True, state=Comparison.State.OPEN).count())
     profile = qualification_update(profile=profile, needed=of, accuracy_needed=project.qualifying_accuracy)
-    done = Choice.objects.filter(
-        annotator_id=profile.user_id, undone_by__isnull=True, comparison__qualifying=True
-    ).count()
+    done = Choice.objects.filter(annotator_id=profile.user_id, undone_by__isnull=True, comparison__qualifying=True).count()
     return {
         "done": done,
         "of": of,

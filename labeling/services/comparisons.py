@@ -26,7 +26,12 @@ class NewPair:
 
 
 def comparison_create(
-    *, rollout_a: Rollout, rollout_b: Rollout, strategy: str = "manual", reason: str = "", priority: float = 0.0,
+    *,
+    rollout_a: Rollout,
+    rollout_b: Rollout,
+    strategy: str = "manual",
+    reason: str = "",
+    priority: float = 0.0,
     required_overlap: int | None = None,
 ) -> Comparison:
     """One comparison by hand. Raises Invalid for two rollouts that can not be compared, Conflict if the pair exists."""
@@ -63,9 +68,7 @@ def comparisons_create(*, pairs: Iterable[NewPair], required_overlap: int | None
             ),
         )
     known = set(
-        Comparison.objects.filter(rollout_a_id__in=[low for low, _ in by_pair])
-        .exclude(kind=Comparison.Kind.REPEAT)
-        .values_list("rollout_a_id", "rollout_b_id")
+        Comparison.objects.filter(rollout_a_id__in=[low for low, _ in by_pair]).exclude(kind=Comparison.Kind.REPEAT).values_list("rollout_a_id", "rollout_b_id")
     )
     new = [comparison for pair, comparison in by_pair.items() if pair not in known]
     created = Comparison.objects.bulk_create(new, batch_size=1000)
@@ -75,9 +78,7 @@ def comparisons_create(*, pairs: Iterable[NewPair], required_overlap: int | None
     return created
 
 
-def comparison_make_gold(
-    *, comparison: Comparison, answer: str, by, note: str = "", qualifying: bool = False
-) -> Comparison:
+def comparison_make_gold(*, comparison: Comparison, answer: str, by, note: str = "", qualifying: bool = False) -> Comparison:
     """Give a comparison a known answer ("a", "b", "tie", "both_bad"), so that it measures annotators.
 
     Raises Invalid for an unknown answer, Conflict for a repeat or a retired comparison.
@@ -114,8 +115,12 @@ def comparison_retire(*, comparison: Comparison, by, reason: str) -> Comparison:
         comparison.state = Comparison.State.RETIRED
         comparison.save(update_fields=["state"])
         audit.record(
-            actor=by, action="comparison.retire", target=comparison, before={"state": before},
-            after={"state": comparison.state}, reason=reason,
+            actor=by,
+            action="comparison.retire",
+            target=comparison,
+            before={"state": before},
+            after={"state": comparison.state},
+            reason=reason,
         )
     return comparison
 
@@ -126,8 +131,12 @@ def comparison_unflag(*, comparison: Comparison, by, reason: str = "") -> Compar
         flagged_at = comparison.flagged_at or timezone.now()
         Comparison.objects.filter(pk=comparison.pk).update(flagged_at=None)
         audit.record(
-            actor=by, action="comparison.unflag", target=comparison,
-            before={"flagged_at": flagged_at.isoformat()}, after={"flagged_at": None}, reason=reason,
+            actor=by,
+            action="comparison.unflag",
+            target=comparison,
+            before={"flagged_at": flagged_at.isoformat()},
+            after={"flagged_at": None},
+            reason=reason,
         )
     comparison.refresh_from_db()
     return comparison

@@ -118,11 +118,7 @@ def lease_heartbeat(*, annotator, lease_id: UUID) -> Lease:
 def leases_return(*, annotator, lease_ids: list[UUID]) -> int:
     """Give leases back (a closed tab). Ended or foreign ones are ignored. Returns how many were given back."""
     with transaction.atomic():
-        leases = list(
-            Lease.objects.select_for_update(no_key=True)
-            .filter(annotator=annotator, id__in=lease_ids, state=Lease.State.ACTIVE)
-            .order_by("id")
-        )
+        leases = list(Lease.objects.select_for_update(no_key=True).filter(annotator=annotator, id__in=lease_ids, state=Lease.State.ACTIVE).order_by("id"))
         _end(leases, Lease.State.RETURNED)
     return len(leases)
 
@@ -138,9 +134,7 @@ def leases_expire(*, limit: int = 200) -> int:
             if not cursor.fetchone()[0]:
                 return 0
         leases = list(
-            Lease.objects.select_for_update(skip_locked=True, no_key=True)
-            .filter(state=Lease.State.ACTIVE, expires_at__lt=now)
-            .order_by("expires_at")[:limit]
+            Lease.objects.select_for_update(skip_locked=True, no_key=True).filter(state=Lease.State.ACTIVE, expires_at__lt=now).order_by("expires_at")[:limit]
         )
         _end(leases, Lease.State.EXPIRED)
     return len(leases)
@@ -154,9 +148,7 @@ def comparison_release(*, comparison_id: int) -> None:
 def lease_create(*, annotator, comparison: Comparison, project: Project, swapped: bool) -> Lease:
     """Write a lease and take its place. The caller holds the comparison's row lock."""
     Comparison.objects.filter(pk=comparison.pk).update(leased=F("leased") + 1)
-    return Lease.objects.create(
-        annotator=annotator, comparison=comparison, swapped=swapped, expires_at=_expiry(project)
-    )
+    return Lease.objects.create(annotator=annotator, comparison=comparison, swapped=swapped, expires_at=_expiry(project))
 
 
 def _expiry(project: Project):
@@ -181,14 +173,8 @@ def _end(leases: list[Lease], state: str) -> None:
 
 def leases_for_player():
     """Leases with what the player is given of them; the large columns of rollouts stay in the database."""
-    heavy = [
-        f"comparison__rollout_{side}__{column}"
-        for side in "ab"
-        for column in ("actions", "path", "path_pixels", "verdict", "sampler")
-    ]
-    return Lease.objects.select_related(
-        "comparison__rollout_a", "comparison__rollout_b", "comparison__start_frame"
-    ).defer(*heavy)
+    heavy = [f"comparison__rollout_{side}__{column}" for side in "ab" for column in ("actions", "path", "path_pixels", "verdict", "sampler")]
+    return Lease.objects.select_related("comparison__rollout_a", "comparison__rollout_b", "comparison__start_frame").defer(*heavy)
 
 
 def _with_rollouts(leases: list[Lease]) -> list[Lease]:
@@ -312,9 +298,7 @@ def _why_nothing(annotator) -> str:
         return "all_leased"
     mine = Lease.objects.filter(annotator=annotator, state__in=Lease.TAKEN)
     held_by_others = (
-        Lease.objects.filter(
-            state=Lease.State.ACTIVE, comparison__state=Comparison.State.OPEN, comparison__kind=Comparison.Kind.NORMAL
-        )
+        Lease.objects.filter(state=Lease.State.ACTIVE, comparison__state=Comparison.State.OPEN, comparison__kind=Comparison.Kind.NORMAL)
         .exclude(annotator=annotator)
         .exclude(comparison__in=mine.values("comparison"))
     )

@@ -17,11 +17,7 @@ ASK_EVERY_S = 20
 
 def places_open(*, at_most: int) -> int:
     """Comparisons of the queue with a free place, counted no further than `at_most`."""
-    return (
-        Comparison.objects.filter(state=Comparison.State.OPEN, kind=Comparison.Kind.NORMAL, free_slots__gt=0)
-        .values("pk")[:at_most]
-        .count()
-    )
+    return Comparison.objects.filter(state=Comparison.State.OPEN, kind=Comparison.Kind.NORMAL, free_slots__gt=0).values("pk")[:at_most].count()
 
 
 def supply_state(*, project: Project) -> dict:

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from labeling import services
+from labeling.errors import Conflict, NotYours
+from labeling.models import AnnotatorProfile, Comparison, Lease
+
+pytestmark = pytest.mark.django_db
+
+
+class Draws(random.Random):
+    """Draws given numbers: the first decides gold or repeat, the next the side, and so on."""
+
+    def __init__(self, *numbers: float) -> None:
+        super().__init__(0)
+        self.numbers = list(numbers)
+
+    def random(self) -> float:
+        return self.numbers.pop(0) if self.numbers else 0.99
+
+
+def test_it_leases_what_is_there(make_comparisons, annotator):
+    comparisons = make_comparisons(3)
+    found = services.leases_next(annotator=annotator, count=2)
+    assert found.status == "ok"
+    assert len(found.leases) == 2
+    assert {lease.comparison_id for lease in found.leases} <= {comparison.pk for comparison in comparisons}
+    assert all(lease.annotator == annotator and lease.expires_at > timezone.now() for lease in found.leases)
+
+
+def test_it_serves_higher_priority_first(make_comparisons, annotator):
+    make_comparisons(2, priority=1.0)
+    high = make_comparisons(1, priority=5.0)[0]
+    assert services.leases_next(annotator=annotator).leases[0].comparison_id == high.pk
+
+
+def test_it_serves_a_newcomer_of_higher_priority_after_the_cursor_moved(make_comparisons, annotator):
+    make_comparisons(3, priority=1.0)
+    services.leases_next(annotator=annotator)
+    high = make_comparisons(1, priority=5.0)[0]
+    assert services.leases_next(annotator=annotator).leases[0].comparison_id == high.pk
+
+
+def test_it_never_gives_one_pair_to_two_with_overlap_one(make_comparisons, annotator, second_annotator):
+    make_comparisons(1)
+    assert services.leases_next(annotator=annotator).status == "ok"
+    assert services.leases_next(annotator=second_annotator).status == "all_leased"
+
+
+def test_it_gives_a_pair_to_as_many_as_overlap_asks_for(make_comparisons, annotator, second_annotator, answer):
+    comparison = make_comparisons(1, overlap=2)[0]
+    answer(annotator)
+    answer(second_annotator)
+    comparison.refresh_from_db()
+    assert (comparison.state, comparison.answered, comparison.leased) == ("done", 2, 0)
+
+
+def test_it_never_gives_a_pair_twice_to_one_person(make_comparisons, annotator, answer):
+    make_comparisons(1, overlap=3)
+    answer(annotator)
+    assert services.leases_next(annotator=annotator).status == "all_done"
+
+
+def test_it_tells_nothing_sampled_from_all_done(project, make_comparisons, annotator, answer):
+    assert services.leases_next(annotator=annotator).status == "nothing_sampled"
+    make_comparisons(1)
+    answer(annotator)
+    assert services.leases_next(annotator=annotator).status == "all_done"
+
+
+def test_it_gives_an_expired_lease_to_someone_else(make_comparisons, annotator, second_annotator):
+    make_comparisons(1)
+    lease = services.leases_next(annotator=annotator).leases[0]
+    Lease.objects.filter(pk=lease.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert services.leases_next(annotator=second_annotator).status == "ok"
+    lease.refresh_from_db()
+    assert lease.state == "expired"
+
+
+def test_it_gives_a_returned_pair_to_anyone_again(make_comparisons, annotator, second_annotator):
+    make_comparisons(1)
+    lease = services.leases_next(annotator=annotator).leases[0]
+    assert services.leases_return(annotator=annotator, lease_ids=[lease.pk]) == 1
+    assert services.leases_return(annotator=annotator, lease_ids=[lease.pk]) == 0
+    assert services.leases_next(annotator=second_annotator).status == "ok"
+
+
+def test_it_does_not_return_the_lease_of_another(make_comparisons, annotator, second_annotator):
+    make_comparisons(1)
+    lease = services.leases_next(annotator=annotator).leases[0]
+    assert services.leases_return(annotator=second_annotator, lease_ids=[lease.pk]) == 0
+
+
+def test_it_extends_a_lease_by_heartbeat(make_comparisons, annotator, second_annotator):
+    make_comparisons(1)
+    lease = services.leases_next(annotator=annotator).leases[0]
+    Lease.objects.filter(pk=lease.pk).update(expires_at=timezone.now() + timedelta(seconds=1))
+    assert services.lease_heartbeat(annotator=annotator, lease_id=lease.pk).expires_at > timezone.now() + timedelta(seconds=60)
+    with pytest.raises(NotYours):
+        services.lease_heartbeat(annotator=second_annotator, lease_id=lease.pk)
+    services.leases_return(annotator=annotator, lease_ids=[lease.pk])
+    with pytest.raises(Conflict) as refusal:
+        services.lease_heartbeat(annotator=annotator, lease_id=lease.pk)
+    assert refusal.value.code == "lease_lost"
+
+
+def test_it_hands_out_old_leases_again_instead_of_hoarding(make_comparisons, annotator):
+    make_comparisons(15)
+    for _ in range(4):
+        services.leases_next(annotator=annotator, count=4)
+    assert Lease.objects.filter(annotator=annotator, state="active").count() == 8
+
+
+def test_it_draws_both_sides(make_comparisons, annotator, answer):
+    make_comparisons(40)
+    swapped = {answer(annotator).lease.swapped for _ in range(40)}
+    assert swapped == {True, False}
+
+
+def test_it_mixes_in_gold_once(project, make_comparisons, annotator, researcher, answer):
+    project.gold_share = 0.5
+    project.save()
+    gold, *_ = make_comparisons(6)
+    services.comparison_make_gold(comparison=gold, answer="a", by=researcher)
+    lease = services.leases_next(annotator=annotator, rng=Draws(0.1)).leases[0]
+    assert lease.comparison_id == gold.pk
+    answer(annotator, lease=lease)
+    assert services.leases_next(annotator=annotator, rng=Draws(0.1)).leases[0].comparison_id != gold.pk
+    gold.refresh_from_db()
+    assert gold.state == "open"
+
+
+def test_a_gold_pair_does_not_cost_the_queue_a_pair(project, make_comparisons, annotator, researcher):
+    project.gold_share = 0.5
+    project.save()
+    gold, waiting = make_comparisons(2)
+    services.comparison_make_gold(comparison=gold, answer="a", by=researcher)
+    assert services.leases_next(annotator=annotator, rng=Draws(0.1)).leases[0].comparison_id == gold.pk
+    assert services.leases_next(annotator=annotator, rng=Draws(0.9)).leases[0].comparison_id == waiting.pk
+
+
+def test_gold_alone_does_not_hide_that_all_is_done(project, make_comparisons, annotator, researcher, answer):
+    project.gold_share = 0.5
+    project.save()
+    gold, other = make_comparisons(2)
+    services.comparison_make_gold(comparison=gold, answer="a", by=researcher)
+    services.comparison_retire(comparison=other, by=researcher, reason="blurred")
+    assert services.leases_next(annotator=annotator, rng=Draws(0.1)).status == "all_done"
+
+
+def test_it_repeats_a_pair_once_with_sides_swapped(project, make_comparisons, annotator, answer):
+    project.repeat_share, project.repeat_after = 0.5, 2
+    project.save()
+    make_comparisons(8)
+    first = [answer(annotator, lease=services.leases_next(annotator=annotator, rng=Draws(0.9, 0.1)).leases[0]) for _ in range(3)]
+    lease = services.leases_next(annotator=annotator, rng=Draws(0.1)).leases[0]
+    assert lease.comparison.kind == "repeat"
+    assert lease.comparison.repeat_of_id == first[0].comparison_id
+    assert lease.swapped is not first[0].lease.swapped
+    answer(annotator, lease=lease)
+    other = services.leases_next(annotator=annotator, rng=Draws(0.1)).leases[0].comparison
+    assert other.repeat_of_id not in (None, first[0].comparison_id)
+
+
+def test_it_takes_a_new_annotator_through_the_qualifying_set(project, make_comparisons, annotator, researcher):
+    project.qualifying_pairs, project.qualifying_accuracy = 2, 0.6
+    project.save()
+    comparisons = make_comparisons(4)
+    for comparison in comparisons[:2]:
+        services.comparison_make_gold(comparison=comparison, answer="a", by=researcher, qualifying=True)
+    import uuid
+
+    for number in range(2):
+        lease = services.leases_next(annotator=annotator).leases[0]
+        assert lease.comparison.qualifying
+        body = {"lease": str(lease.pk), "answer": "right" if lease.swapped else "left"}
+        submitted = services.choice_submit(annotator=annotator, key=uuid.uuid4(), body=body)
+        assert submitted.qualifying["done"] == number + 1
+        assert submitted.qualifying["correct"]
+    assert AnnotatorProfile.objects.get(user=annotator).qualification == "passed"
+    assert not services.leases_next(annotator=annotator).leases[0].comparison.qualifying
+
+
+def test_it_fails_those_who_do_not_see_the_difference(project, make_comparisons, annotator, researcher, answer):
+    project.qualifying_pairs, project.qualifying_accuracy = 2, 0.6
+    project.save()
+    for comparison in make_comparisons(2):
+        services.comparison_make_gold(comparison=comparison, answer="tie", by=researcher, qualifying=True)
+    answer(annotator)
+    answer(annotator)
+    assert AnnotatorProfile.objects.get(user=annotator).qualification == "failed"
+
+
+def test_the_queue_walks_its_own_index(make_comparisons, annotator):
+    make_comparisons(60)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN " + services.leases.NEXT_SQL, {"annotator": annotator.pk, "count": 1, **services.leases.START_OF_QUEUE})
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Scan Backward using labeling_queue" in plan
+    assert "Sort" not in plan
+
+
+def test_comparisons_are_made_once(make_comparisons):
+    comparisons = make_comparisons(3)
+    again = services.comparisons.NewPair((comparisons[0].rollout_b_id, comparisons[0].rollout_a_id), comparisons[0].start_frame_id, "uniform")
+    assert services.comparisons_create(pairs=[again]) == []
+    assert Comparison.objects.count() == 3
