@@ -18,11 +18,6 @@ def _keep_our_logging(**_: Any) -> None:
     """Celery configures logging by itself unless something is connected here; Django's is already set up."""
 
 
-@app.on_after_configure.connect
-def _hooks(**_: Any) -> None:
-    import core.jobs.worker  # noqa: F401  (connects the worker's signals)
-
-
 @app.on_after_finalize.connect
 def _schedule(sender: Celery, **_: Any) -> None:
     from django.conf import settings

@@ -5,11 +5,19 @@ from typing import Any
 
 import structlog
 
+
+
+def _without_colour(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:
+    event.pop("color_message", None)  # uvicorn says everything twice
+    return event
+
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.stdlib.ExtraAdder(),
+    _without_colour,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
@@ -44,6 +52,8 @@ def logging_settings(*, level: str, format: str) -> dict[str, Any]:
             "uvicorn": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": False},
             "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.worker.consumer.connection": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
             "botocore": {"level": "WARNING"},

@@ -21,6 +21,7 @@ class CoreConfig(AppConfig):
         from django.utils.module_loading import autodiscover_modules
 
         from core import metrics  # noqa: F401  (registers the collectors)
+        from core.jobs import check, worker  # noqa: F401  (registers kinds; connects the worker's signals)
 
         post_migrate.connect(_ensure_roles, sender=self)
         # Each app names its job kinds in `jobs.py`; core knows none of them.
