@@ -6,6 +6,7 @@ exists is not collected again, so an interrupted collection resumes. `lerobot.py
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -188,3 +189,21 @@ def read_shard(path: Path) -> Iterator[Episode]:
             meta=note,
         )
         frame, step = frame + steps + 1, step + steps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--episodes", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--first-seed", type=int, default=0)
+    options = parser.parse_args()
+
+    def report(done: int, total: int) -> None:
+        print(f"{done}/{total} shards", flush=True)
+
+    collect(options.out, options.episodes, first_seed=options.first_seed, workers=options.workers, progress=report)
+
+
+if __name__ == "__main__":
+    main()

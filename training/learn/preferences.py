@@ -3,13 +3,16 @@
 A directory holds
 
     clips.safetensors   latents f16 [N,T,C,h,w] and start_latents f16 [N,C,h,w], one row per clip
-    preferences.json    {"prompts": [N strings], "rows": [...], "tie_rate": float}
+    preferences.json    {"prompts": [N strings], "rows": [...], "tie_rate": float, "judgements": [...]}
     replay.safetensors  (optional) real clips: latents, start_latents; prompts in preferences.json
 
 and a row is ``{"winner": i, "loser": j, "tie": bool, "weight": w, "group": g, "segments": [[from, to], ...]
 , "origin": "new" | "old"}`` with i and j rows of ``clips``, segments in future frames (0 .. T-1, both
 ends included; empty means the whole clip) and ``group`` naming the start frame, by which training and
 held-out pairs are split: two pairs of one start frame never stand on both sides.
+
+A judgement is the answer itself, for the value head: ``{"a": i, "b": j, "answer": ..., "weight": w, "group": g, "success_a":
+bool | None, "success_b": bool | None}``.
 """
 
 from __future__ import annotations
@@ -118,6 +121,7 @@ class PreferenceData:
         prompts: one per clip.
         rows: preferences over those clips.
         tie_rate: share of ties among the answers, which fixes Rao and Kupper's theta.
+        judgements: the answers themselves, see the module.
         replay_MTCHW, replay_start_MCHW, replay_prompts: real pretraining clips; may be empty.
     """
 
@@ -129,6 +133,7 @@ class PreferenceData:
     replay_MTCHW: Tensor | None = None
     replay_start_MCHW: Tensor | None = None
     replay_prompts: list[str] = field(default_factory=list)
+    judgements: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def frames(self) -> int:
@@ -157,6 +162,7 @@ class PreferenceData:
             "rows": [row.to_dict() for row in self.rows],
             "tie_rate": self.tie_rate,
             "replay_prompts": self.replay_prompts,
+            "judgements": self.judgements,
         }
         (directory / ROWS).write_text(json.dumps(body, sort_keys=True, separators=(",", ":")))
         return directory_hash(directory)
@@ -194,6 +200,7 @@ class PreferenceData:
             prompts=body["prompts"],
             rows=rows,
             tie_rate=body["tie_rate"],
+            judgements=body.get("judgements", []),
         )
         if (directory / REPLAY).exists():
             replay = load_file(directory / REPLAY)

@@ -1,0 +1,147 @@
+"""Pretraining: every part of the base policy from demonstrations, one resumable stage each.
+
+    python -m training.learn.pretrain --data data/household --out var/pretrain --stages codec,world_model
+
+Stages read the parts of earlier ones from `--out`. The value head has a command of its own (`value.py`), since it is
+trained again after every round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rollouts.dreams import weights
+from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.idm import InverseDynamics
+from rollouts.dreams.probe import ProbeNet
+from rollouts.dreams.text import MiniLM, tabulate
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
+from rollouts.worlds.household.factors import OBJECTS
+from rollouts.worlds.household.tasks import all_prompts
+
+from .clips import ClauseTable, Clips, load_clips
+from .loop import Loop, LoopSettings
+from .recipes import CodecRecipe, IdmRecipe, ProbeRecipe, StartFrameRecipe, WorldModelRecipe
+
+STAGES = ("codec", "world_model", "start_frames", "idm", "probe")
+HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
+
+# Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
+DEFAULTS = {
+    "codec": LoopSettings(steps=20_000, lr=1e-3, ema=0.999, warmup=200),
+    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.9995, warmup=500),
+    "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.9995, warmup=500),
+    "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
+    "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
+}
+BATCHES = {"codec": 64, "world_model": 64, "start_frames": 128, "idm": 64, "probe": 128}
+
+
+def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
+    """All clauses of the training grammar, encoded; kept in `path` (npz) when given, and read from there next time."""
+    if path is not None and path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            names = json.loads(stored["names"].tobytes())
+            parts = np.split(stored["states"], np.cumsum(stored["lengths"])[:-1])
+        return ClauseTable(dict(zip(names, parts, strict=True)), device)
+    from rollouts.dreams.text import split
+
+    texts = all_prompts() + all_scene_clauses() + all_plan_clauses(OBJECTS)
+    table = tabulate([clause for text in texts for clause in split(text)], MiniLM())
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = np.frombuffer(json.dumps(list(table)).encode(), np.uint8)
+        np.savez_compressed(path, names=names, states=np.concatenate(list(table.values())), lengths=[len(v) for v in table.values()])
+    return ClauseTable(table, device)
+
+
+def split_shards(data: Path) -> tuple[list[Path], list[Path]]:
+    """Training and held-out shards."""
+    shards = sorted(data.glob("shard-*.npz"))
+    held = max(1, round(len(shards) * HELDOUT_SHARE)) if len(shards) > 1 else 0
+    return shards[: len(shards) - held], shards[len(shards) - held :]
+
+
+def train_stage(name: str, clips: Clips, out: Path, settings: LoopSettings, *, batch: int, compiled: bool = False, log=None, should_stop=None) -> None:
+    """Trains one part to `out/<name>.safetensors`; its checkpoints lie in `out/runs/<name>`."""
+    device = clips.device
+    torch.manual_seed(settings.seed)  # the initial weights
+    muon: list = []
+    if name == "codec":
+        model: torch.nn.Module = Codec(CodecConfig(size=clips.frames.shape[1])).to(device, memory_format=torch.channels_last)
+        recipe: torch.nn.Module = CodecRecipe(model, clips, batch)  # type: ignore[arg-type]
+    elif name == "probe":
+        model = ProbeNet().to(device)
+        recipe = ProbeRecipe(model, clips, batch)
+    else:
+        codec = weights.load_part(out, "codec", device)
+        if clips.latents is None:
+            clips.encode(codec)
+        if name == "world_model":
+            model = VideoTransformer(TransformerConfig(frames=clips.horizon)).to(device)
+            recipe = WorldModelRecipe(model, clips, batch)
+            muon = list(model.blocks)
+        elif name == "start_frames":
+            model = VideoTransformer(TransformerConfig(frames=1, tubelet=1, layers=6, start=False, text_tokens=80)).to(device)
+            recipe = StartFrameRecipe(model, clips, batch)
+            muon = list(model.blocks)
+        elif name == "idm":
+            model = InverseDynamics().to(device)
+            recipe = IdmRecipe(model, clips, batch)
+        else:
+            raise ValueError(f"stage {name!r} is not one of {', '.join(STAGES)}")
+    loop = Loop(recipe, model, out / "runs" / name, settings, muon_modules=muon, log=log, should_stop=should_stop)
+    if compiled:
+        compile_parts(model)
+    average = loop.run()
+    if isinstance(recipe, CodecRecipe):
+        recipe.normalise(average)  # type: ignore[arg-type]
+    extra = {"probe_objects": list(OBJECTS)} if name == "probe" else {}
+    weights.save_part(out, name, average, **extra)
+    notes = out / f"{name}.json"
+    notes.write_text(json.dumps({"steps": loop.step, "seconds": round(loop.elapsed, 1), "batch": batch, "device": str(device), "episodes": len(clips.meta), "frames": len(clips.frames), "settings": vars(settings)}, indent=2) + "\n")
+
+
+def compile_parts(model: torch.nn.Module) -> None:
+    """torch.compile the methods that recipes call; a minute once, worth it on a GPU only."""
+    for method in ("predict", "encode_context", "forward"):
+        if method != "forward" or not isinstance(model, VideoTransformer):
+            if hasattr(model, method):
+                setattr(model, method, torch.compile(getattr(model, method)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="directory of episode shards")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stages", default=",".join(STAGES))
+    parser.add_argument("--steps", type=int, default=0, help="instead of each stage's own")
+    parser.add_argument("--seconds", type=float, default=0.0, help="time limit of each stage")
+    parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--clauses", type=Path, default=None, help="cache of encoded clauses")
+    parser.add_argument("--max-shards", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    torch.set_float32_matmul_precision("high")
+    words = clause_table(options.clauses, options.device)
+    shards, _ = split_shards(options.data)
+    began = time.monotonic()
+    clips = load_clips(shards[: options.max_shards or None], words).to(options.device)
+    print(f"{len(clips.meta)} episodes, {len(clips.frames)} frames, read in {time.monotonic() - began:.0f} s", flush=True)
+    for name in options.stages.split(","):
+        base = DEFAULTS[name]
+        settings = LoopSettings(**{**vars(base), "steps": options.steps or base.steps, "seconds": options.seconds, "bf16": options.device.startswith("cuda")})
+        print(f"== {name}", flush=True)
+        train_stage(name, clips, options.out, settings, batch=options.batch or BATCHES[name], compiled=options.compile)
+
+
+if __name__ == "__main__":
+    main()

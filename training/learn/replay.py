@@ -1,0 +1,56 @@
+"""Real clips to replay while preferences are learned, so that what needs no correction is not forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rollouts.worlds.household.env import HouseholdEnv
+from training.learn.collect import play_episode
+
+# Far from the seeds of pretraining, of evaluations and of captured start frames.
+REPLAY_SEED = 700_000_000
+
+
+@torch.no_grad()
+def replay_clips(
+    codec: torch.nn.Module, count: int, *, horizon: int = 12, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Play demonstrators in the household world and cut one clip out of each episode.
+
+    Clips in which the dog is touched are left out: touching it is what people vote against, and replaying it would argue
+    with them.
+
+    Args:
+        codec: of the policy; its latents are those that the world model knows.
+        horizon: future frames T of a clip.
+        progress: called with (clips, count).
+
+    Returns:
+        (latents [count, T, C, h, w], start latents [count, C, h, w], prompts).
+    """
+    env = HouseholdEnv()
+    rng = np.random.default_rng([seed, 11])
+    latents, starts, prompts = [], [], []
+    number = 0
+    while len(latents) < count:
+        episode = play_episode(env, REPLAY_SEED + 100_000 * seed + number)
+        number += 1
+        last = len(episode.frames) - horizon - 1
+        if last < 0:
+            continue
+        first = int(rng.integers(0, last + 1))
+        if episode.contact[first : first + horizon].any():
+            continue
+        frames = torch.from_numpy(episode.frames[first : first + horizon + 1])
+        encoded = codec.encode(frames)
+        latents.append(encoded[1:])
+        starts.append(encoded[0])
+        prompts.append(episode.meta["prompt"])
+        if progress:
+            progress(len(latents), count)
+    env.close()
+    return torch.stack(latents), torch.stack(starts), prompts

@@ -1,0 +1,255 @@
+"""Refresh of the value head on people's choices: a Bradley-Terry score with ties, and success where people said so.
+
+The head reads features of the *child's* world model, so after post-training it has to be fitted again even where no choice
+is new. Features are computed once per clip and noise draw; the head itself is small. Figures come from cross-validation
+over start frames: no pair is judged by a head that saw another pair of its start frame.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rollouts.dreams.transformer import VideoTransformer
+from rollouts.dreams.value_head import ValueHead, rollout_features, shared_noise
+from training.learn.batches import draw, generator_for
+from training.learn.bradley_terry import expected_calibration_error, rao_kupper_nll
+from training.learn.policy_flow import PolicyFlow
+from training.learn.preferences import PreferenceData, TextTable
+from training.learn.statistics import wilson
+
+
+@dataclass(frozen=True)
+class ValueHeadSettings:
+    """What the refresh may be told.
+
+    noise_draws    feature sets per clip; training sees them in turn, judging averages over them.
+    frozen_weight  of the loss that says that a clip chosen by a person beats its own start frame standing still:
+                   many video rewards prefer a frozen clip.
+    folds          of the cross-validation behind the figures.
+    """
+
+    steps: int = 200
+    batch: int = 48
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.05
+    noise_draws: int = 4
+    success_weight: float = 0.5
+    frozen_weight: float = 0.3
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "learning_rate", "noise_draws"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if self.folds < 2:
+            raise ValueError(f"folds must be at least 2, got {self.folds!r}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ValueHeadSettings:
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown value head settings: {', '.join(unknown)}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Features:
+    """Tokens of clips under K shared noise draws: clip [K, N, M, D], and of each clip's frozen twin [K, N, M, D]."""
+
+    clip: Tensor
+    frozen: Tensor
+
+
+@torch.no_grad()
+def extract(
+    network: VideoTransformer,
+    layer: int,
+    data: PreferenceData,
+    text: TextTable,
+    settings: ValueHeadSettings,
+    *,
+    batch: int = 32,
+    tick: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Features of every clip and of the clip that only repeats its start frame, under the same noise."""
+    noise_K = shared_noise(tuple(data.latents_NTCHW.shape[1:]), draws=settings.noise_draws)
+    flow = PolicyFlow(network)
+    count = len(data.prompts)
+    clips, frozen = [], []
+    for start in range(0, count, batch):
+        if tick:
+            tick(start, count)
+        part = slice(start, start + batch)
+        starts = data.start_NCHW[part]
+        still = starts[:, None].expand(-1, data.frames, -1, -1, -1)
+        context = flow.encode_context(starts, text.rows(data.prompts[part]))
+        for held, latents in ((clips, data.latents_NTCHW[part]), (frozen, still)):
+            held.append(torch.stack([rollout_features(network, latents, context, layer=layer, noise=noise[None]) for noise in noise_K]))
+    return Features(torch.cat(clips, 1), torch.cat(frozen, 1))
+
+
+def fold_of(group: str, folds: int, seed: int) -> int:
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") % folds
+
+
+def fit(
+    head: ValueHead,
+    features: Features,
+    judgements: list[dict[str, Any]],
+    settings: ValueHeadSettings,
+    tick: Callable[[int, int], None] | None = None,
+) -> float:
+    """Train the head in place; returns the fitted theta of ties.
+
+    Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, and chosen clips over frozen ones.
+    """
+    log_theta = nn.Parameter(torch.tensor(0.3))
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": head.parameters(), "weight_decay": settings.weight_decay},
+            {"params": [log_theta], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+    )
+    pairs = [i for i, row in enumerate(judgements) if row["answer"] in ("a", "b", "tie")]
+    flagged = [(row[f"{s}"], bool(row[f"success_{s}"]), row["weight"]) for row in judgements for s in "ab" if row[f"success_{s}"] is not None]
+    draws = features.clip.shape[0]
+    for step in range(settings.steps):
+        if tick and step % 10 == 0:
+            tick(step, settings.steps)
+        loss = torch.zeros(())
+        k = int(torch.randint(draws, (1,), generator=generator_for(settings.seed, "draw", step)))
+        chosen = [judgements[i] for i in draw(pairs, min(settings.batch, len(pairs)), step, settings.seed, "pairs")]
+        if chosen:
+            a, b = [row["a"] for row in chosen], [row["b"] for row in chosen]
+            outcome = torch.tensor([{"a": 1.0, "b": -1.0, "tie": 0.0}[row["answer"]] for row in chosen])
+            weight = torch.tensor([row["weight"] for row in chosen])
+            winners = [row["b"] if row["answer"] == "b" else row["a"] for row in chosen]
+            tokens = torch.cat([features.clip[k, a], features.clip[k, b], features.clip[k, winners], features.frozen[k, winners]])
+            _, score = head(tokens)
+            score_a, score_b, score_w, score_frozen = score.chunk(4)
+            nll = rao_kupper_nll(score_a - score_b, outcome, log_theta.clamp_min(1e-3))
+            still = -F.logsigmoid(score_w - score_frozen)
+            loss = loss + (weight * (nll + settings.frozen_weight * still)).sum() / weight.sum().clamp_min(1e-6)
+        flags = [flagged[i] for i in draw(list(range(len(flagged))), min(settings.batch, len(flagged)), step, settings.seed, "flags")]
+        if flags and settings.success_weight:
+            logit, _ = head(features.clip[k, [f[0] for f in flags]])
+            happened = torch.tensor([float(f[1]) for f in flags])
+            weight = torch.tensor([f[2] for f in flags])
+            bce = F.binary_cross_entropy_with_logits(logit, happened, reduction="none")
+            loss = loss + settings.success_weight * (weight * bce).sum() / weight.sum().clamp_min(1e-6)
+        if not loss.requires_grad:
+            break
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        warm = min(1.0, (step + 1) / 20) * (1 - step / settings.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * warm
+        optimizer.step()
+    return float(log_theta.detach().clamp_min(0).exp())
+
+
+@torch.no_grad()
+def scores(head: ValueHead, tokens_KNMD: Tensor) -> tuple[Tensor, Tensor]:
+    """(success probability [N], score [N]), averaged over noise draws."""
+    parts = [head(tokens) for tokens in tokens_KNMD]
+    success = torch.stack([torch.sigmoid(logit) for logit, _ in parts]).mean(0)
+    return success, torch.stack([score for _, score in parts]).mean(0)
+
+
+@dataclass
+class Judged:
+    """Predictions for held-out judgements, gathered over folds."""
+
+    preferred: list[float]
+    happened: list[float]
+    success: list[float]
+    succeeded: list[float]
+    beats_frozen: list[bool]
+
+    def report(self) -> dict[str, Any]:
+        """Pair accuracy, ECE with its reliability table, success accuracy, and how often a chosen clip beats its frozen twin."""
+        p, y = torch.tensor(self.preferred), torch.tensor(self.happened)
+        right = int(((p > 0.5) == (y > 0.5)).sum()) if len(p) else 0
+        ece, table = expected_calibration_error(p, y)
+        success, succeeded = torch.tensor(self.success), torch.tensor(self.succeeded)
+        hit = int(((success > 0.5) == (succeeded > 0.5)).sum()) if len(success) else 0
+        return {
+            "pair_accuracy": wilson(right, len(p)).to_dict() if len(p) else None,
+            "ece": ece if len(p) else None,
+            "reliability": table,
+            "pairs": len(p),
+            "success_accuracy": wilson(hit, len(success)).to_dict() if len(success) else None,
+            "beats_frozen": wilson(sum(self.beats_frozen), len(self.beats_frozen)).to_dict() if self.beats_frozen else None,
+        }
+
+
+def judge(head: ValueHead, features: Features, judgements: list[dict[str, Any]], into: Judged) -> None:
+    """Add a head's predictions for these judgements. Ties and both bad have no winner to get right."""
+    if not judgements:
+        return
+    success, score = scores(head, features.clip)
+    _, frozen = scores(head, features.frozen)
+    for row in judgements:
+        a, b = row["a"], row["b"]
+        if row["answer"] in ("a", "b"):
+            into.preferred.append(float(torch.sigmoid(score[a] - score[b])))
+            into.happened.append(float(row["answer"] == "a"))
+            winner = a if row["answer"] == "a" else b
+            into.beats_frozen.append(bool(score[winner] > frozen[winner]))
+        for side in "ab":
+            if row[f"success_{side}"] is not None:
+                into.success.append(float(success[row[side]]))
+                into.succeeded.append(float(row[f"success_{side}"]))
+
+
+def refresh(
+    head: ValueHead,
+    network: VideoTransformer,
+    data: PreferenceData,
+    text: TextTable,
+    settings: ValueHeadSettings,
+    *,
+    tick: Callable[[int, int, str], None] | None = None,
+) -> tuple[ValueHead, dict[str, Any]]:
+    """Fit the head again and say what it gained.
+
+    Args:
+        head: the parent's; it is the starting point and is not changed.
+        network: the child's world model, whose features the new head reads.
+        tick: called with (done, total, text); may raise to cancel.
+
+    Returns:
+        (new head, {"before": report of the old head on the child's features, "after": cross-validated report, "theta": t}).
+    """
+    tell = tick or (lambda done, total, text: None)
+    network.train(False)
+    total = settings.folds + 2
+    features = extract(network, head.layer, data, text, settings, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
+    before, after = Judged([], [], [], [], []), Judged([], [], [], [], [])
+    judge(head, features, data.judgements, before)
+    for fold in range(settings.folds):
+        held = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) == fold]
+        kept = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) != fold]
+        if not held or not kept:
+            continue
+        candidate = copy.deepcopy(head).train(True)
+        fit(candidate, features, kept, settings, tick=lambda k, n, f=fold: tell(1 + f + k / n, total, f"fold {f + 1} of {settings.folds}"))
+        judge(candidate.train(False), features, held, after)
+    final = copy.deepcopy(head).train(True)
+    theta = fit(final, features, data.judgements, settings, tick=lambda k, n: tell(1 + settings.folds + k / n, total, "all choices"))
+    return final.train(False), {"before": before.report(), "after": after.report(), "theta": theta, "settings": settings.to_dict()}
