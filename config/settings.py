@@ -97,7 +97,7 @@ TEMPLATES = [
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [directory for directory in [BASE_DIR / "frontend" / "dist"] if directory.is_dir()]
-STATIC_ROOT = Path(env.text("DREAMFORK_STATIC_DIR", str(HOME / "static")))
+STATIC_ROOT = env.text("DREAMFORK_STATIC_DIR", "") or None  # for collectstatic, where a proxy serves the static files
 # The build is committed and small: it is served straight from where it lies, so nobody has to remember collectstatic.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

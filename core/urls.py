@@ -17,6 +17,7 @@ urlpatterns = [
     path("people/<int:user_id>/", people.person, name="person"),
     path("people/<int:user_id>/link/", people.create_link, name="create_link"),
     path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/check/", jobs.check_workers, name="check_workers"),
     path("jobs/<uuid:job_id>/", jobs.job, name="job"),
     path("jobs/<uuid:job_id>/cancel/", jobs.cancel, name="cancel_job"),
     path("jobs/<uuid:job_id>/retry/", jobs.retry, name="retry_job"),

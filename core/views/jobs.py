@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from core.jobs import job_cancel, job_retry, kinds
+from core.jobs import job_cancel, job_retry, kinds, submit
 from core.models import Job
-from core.people import ROLES, role_required
+from core.people import ADMIN, ROLES, role_required
 from core.selectors import jobs_visible, stuck_queues
 
 
@@ -43,8 +43,7 @@ def _job(request: HttpRequest, job_id: uuid.UUID) -> Job:
 @role_required(*ROLES)
 @require_GET
 def job(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    context = {"job": _job(request, job_id), "stuck": stuck_queues()}
-    return render(request, "core/job_state.html" if request.headers.get("HX-Request") else "core/job.html", context)
+    return render(request, "core/job.html", {"job": _job(request, job_id), "stuck": stuck_queues()})
 
 
 @role_required(*ROLES)
@@ -62,3 +61,12 @@ def retry(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
         return redirect(job_retry(job=_job(request, job_id)))
     except ValueError as problem:
         raise BadRequest(str(problem)) from problem
+
+
+@role_required(ADMIN)
+@require_POST
+def check_workers(request: HttpRequest) -> HttpResponse:
+    """Send every queue a job that only waits a second: if both end, the workers work."""
+    for kind in ("core.check", "core.check_gpu"):
+        submit(kind=kind, created_by=request.user, priority=100)
+    return redirect("core:jobs")

@@ -1,0 +1,149 @@
+"""What happens to a job when a real process under it is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.chaos.stack import ROOT, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def _steps(events, attempt):
+    return [data["step"] for kind, data in events if kind == "step" and data["attempt"] == attempt]
+
+
+def _tree(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def test_it_runs_a_job(stack):
+    done = stack.manage("check_workers")
+    assert done.returncode == 0, done.stderr
+    assert "The workers work." in done.stdout
+
+
+def test_a_killed_worker_loses_no_job(stack):
+    job = stack.submit(steps=20)
+    stack.wait_steps(job, 3)
+    worker = stack.find("-Q", "cpu")
+    tree = _tree(worker)
+    assert len(tree) >= 2, "the handler runs in a child of the worker"
+    worker.kill()
+    wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in tree), timeout_s=10, why="its child dies with it")
+    stack.wait_job(job, "succeeded", timeout_s=60)
+    events = stack.events(job)
+    kinds = [kind for kind, _ in events]
+    assert kinds.count("succeeded") == 1
+    assert kinds.count("requeued") == 1
+    assert stack.job(job)["attempt"] == 2
+    assert _steps(events, 2) == list(range(1, 21))
+    late = events[kinds.index("requeued") :]
+    assert _steps(late, 1) == [], "the first attempt wrote after it had lost its lease"
+
+
+def test_a_killed_child_costs_an_attempt_and_says_so(stack):
+    job = stack.submit(steps=30)
+    for attempt in (1, 2, 3):
+        wait_for(lambda attempt=attempt: _steps(stack.events(job), attempt), timeout_s=30, why=f"attempt {attempt} writes")
+        wait_for(lambda: stack.find("-Q", "cpu").children(), timeout_s=10, why="the child")[0].send_signal(signal.SIGKILL)
+    failed = stack.wait_job(job, "failed")
+    assert "killed (out of memory, perhaps)" in failed["error"]
+    assert "attempt 3 of 3" in failed["error"]
+
+
+def test_a_worker_that_comes_back_late_cannot_write(stack):
+    """Its whole machine stood still (suspended, swapping) while another worker took over."""
+    job = stack.submit(steps=25)
+    stack.wait_steps(job, 2)
+    stopped = _tree(stack.find("-Q", "cpu"))
+    for process in stopped:
+        process.suspend()
+    other = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--pool", "threads", "-c", "1", "-Q", "cpu", "-n", "other@%h"],
+        cwd=ROOT, env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: len(_steps(stack.events(job), 2)) >= 3, timeout_s=60, why="the other worker takes over")
+        before = len(_steps(stack.events(job), 1))
+        for process in stopped:
+            process.resume()
+        stack.wait_job(job, "succeeded")
+        time.sleep(3)  # time in which a late write would have come
+        events = stack.events(job)
+        assert len(_steps(events, 1)) == before
+        assert [kind for kind, _ in events].count("succeeded") == 1
+        assert _steps(events, 2) == list(range(1, 26))
+    finally:
+        other.terminate()
+        other.wait(30)
+    assert stack.manage("check_workers", "--queue", "cpu").returncode == 0, "the late worker still works"
+
+
+def test_a_stopped_worker_gives_its_job_back(stack):
+    job = stack.submit(steps=40)
+    stack.wait_steps(job, 2)
+    stack.find("-Q", "cpu").terminate()
+    stack.wait_job(job, "succeeded", timeout_s=60)
+    assert stack.job(job)["attempt"] == 1, "being stopped is not the job's fault"
+
+
+def test_cancel_is_prompt(stack):
+    job = stack.submit(steps=600)
+    stack.wait_steps(job, 2)
+    done = stack.manage("shell", "-c", f"from core.jobs import job_cancel; from core.models import Job; job_cancel(job=Job.objects.get(pk='{job}'), by=None)")
+    assert done.returncode == 0, done.stderr
+    began = time.monotonic()
+    stack.wait_job(job, "cancelled", timeout_s=10)
+    assert time.monotonic() - began < 3
+
+
+def test_a_handler_that_does_not_look_is_ended(stack):
+    job = stack.submit(steps=1, step_s=300)
+    stack.wait_job(job, "running", timeout_s=30)
+    stack.manage("shell", "-c", f"from core.jobs import job_cancel; from core.models import Job; job_cancel(job=Job.objects.get(pk='{job}'), by=None)")
+    stack.wait_job(job, "cancelled", timeout_s=20)
+
+
+def test_valkey_may_go_and_come_back(stack):
+    """Killed with everything it holds, while a job runs and another waits."""
+    running = stack.submit(steps=15)
+    stack.wait_steps(running, 1)
+    waiting = stack.submit(steps=2)
+    os.kill(stack.find("--port", "0").pid, signal.SIGKILL)
+    assert stack.status("/healthz") == 200
+    stack.wait_job(running, "succeeded")
+    assert stack.job(running)["attempt"] == 1, "a running job needs no broker"
+    wait_for(lambda: stack.status("/readyz") == 200, timeout_s=60, why="ready again")
+    # The wake-up of the second job was lost with the broker; the sweep sends it again.
+    stack.wait_job(waiting, "succeeded", timeout_s=90)
+
+
+def test_the_web_server_may_be_killed(stack):
+    job = stack.submit(steps=15)
+    stack.wait_steps(job, 1)
+    stack.find("config.asgi:application").kill()
+    wait_for(lambda: stack.status() == 200, timeout_s=60, why="the web server is back")
+    stack.wait_job(job, "succeeded")
+    assert stack.job(job)["attempt"] == 1
+
+
+def test_postgres_may_be_killed(stack):
+    job = stack.submit(steps=20)
+    stack.wait_steps(job, 2)
+    os.kill(int((stack.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def ended() -> bool:
+        try:
+            return stack.job(job)["state"] == "succeeded"
+        except Exception:
+            return False
+
+    wait_for(ended, timeout_s=90, why="the job ends after the database is back")
+    assert [kind for kind, _ in stack.events(job)].count("succeeded") == 1
+    wait_for(lambda: stack.status("/readyz") == 200, timeout_s=30, why="ready again")
