@@ -188,6 +188,13 @@ class MineForm(_WithVersion):
     policy_version = VersionField()
 
 
+class VerifyForm(_WithVersion):
+    """Compare dreamed with real failures."""
+
+    episodes = forms.IntegerField(min_value=1, max_value=200, initial=20, label="Episodes")
+    policy_version = VersionField()
+
+
 class SavedViewForm(forms.Form):
     """Keep a filter under a name."""
 

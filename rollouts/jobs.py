@@ -9,7 +9,8 @@ from typing import Any
 
 from core.jobs import JobContext, job
 from rollouts import services
-from rollouts.models import PolicyVersion, ScenarioVersion, StartFrame
+from rollouts.models import MiningRun, PolicyVersion, ScenarioVersion, StartFrame
+from rollouts.services.versions import ROUTINE
 
 
 @job("rollouts.sample", queue="gpu", max_attempts=3)
@@ -74,3 +75,62 @@ def probe(ctx: JobContext, *, start_frames: list[int], policy_version: int) -> d
         policy_version=PolicyVersion.objects.get(pk=policy_version),
         ctx=ctx,
     )
+
+
+@job("rollouts.mine", queue="gpu", max_attempts=2)
+def mine(
+    ctx: JobContext,
+    *,
+    policy_version: int,
+    budget: int,
+    dreams: int = 4,
+    seed: int = 0,
+    strategy: str = "map_elites",
+    trigger: str = "page",
+) -> dict[str, Any]:
+    """Search for start frames where the policy fails."""
+    run = services.mining_run(
+        policy_version=PolicyVersion.objects.get(pk=policy_version),
+        budget=budget,
+        dreams=dreams,
+        seed=seed,
+        strategy=strategy,
+        trigger=trigger,
+        created_by=ctx.job.created_by,
+        ctx=ctx,
+    )
+    return {"run": run.pk, **run.summary}
+
+
+@job("rollouts.mine_daily", queue="gpu", max_attempts=1, title="Daily mining", every_s=24 * 3600)
+def mine_daily(ctx: JobContext) -> dict[str, Any] | None:
+    """A routine search under the active version, with a seed that no run of it has used."""
+    version = PolicyVersion.objects.filter(is_active=True).first()
+    if version is None:
+        return {"skipped": "No policy version is active."}
+    seed = MiningRun.objects.filter(policy_version=version).count()
+    run = services.mining_run(policy_version=version, seed=seed, trigger="schedule", ctx=ctx, **ROUTINE)
+    return {"run": run.pk, **run.summary}
+
+
+@job("rollouts.mine_verify", queue="gpu", max_attempts=2)
+def mine_verify(ctx: JobContext, *, run: int, limit: int = 50, n: int = 1) -> dict[str, Any]:
+    """Replay a mining run's worst candidates in physics."""
+    return services.mining_verify(run=MiningRun.objects.select_related("policy_version").get(pk=run), limit=limit, n=n, ctx=ctx)
+
+
+@job("rollouts.verify", queue="gpu", max_attempts=2)
+def verify(
+    ctx: JobContext, *, scenario_version: int, policy_version: int, episodes: int, dreams: int = 4, seed: int = 0, n: int = 1
+) -> dict[str, Any]:
+    """A scenario's dreamed failure rate beside its real one."""
+    row = services.scenario_verify(
+        scenario_version=ScenarioVersion.objects.get(pk=scenario_version),
+        policy_version=PolicyVersion.objects.get(pk=policy_version),
+        episodes=episodes,
+        dreams=dreams,
+        seed=seed,
+        n=n,
+        ctx=ctx,
+    )
+    return {"verification": row.pk, "real_failures": row.real_failures, "real_n": row.real_n}

@@ -1,7 +1,6 @@
 from django.urls import path
 
-
-from rollouts.views import frames, rollouts, saved, scenarios
+from rollouts.views import frames, mining, rollouts, saved, scenarios
 
 app_name = "rollouts"
 
@@ -19,12 +18,18 @@ urlpatterns = [
     path("scenarios/<slug:slug>/capture/", frames.frames_capture, name="frames_capture"),
     path("scenarios/<slug:slug>/upload/", frames.frames_upload, name="frames_upload"),
     path("scenarios/<slug:slug>/arriving/", frames.frames_arriving, name="frames_arriving"),
+    path("scenarios/<slug:slug>/verify/", mining.scenario_verify, name="scenario_verify"),
     path("start-frames/", frames.start_frames, name="start_frames"),
     path("start-frames/<int:pk>/", frames.start_frame, name="start_frame"),
     path("start-frames/<int:pk>/review/", frames.start_frame_review, name="start_frame_review"),
     path("rollouts/", rollouts.rollouts, name="rollouts"),
     path("rollouts/sample/", rollouts.rollouts_sample, name="rollouts_sample"),
     path("rollouts/<int:pk>/", rollouts.rollout, name="rollout"),
+    path("mining/", mining.mining, name="mining"),
+    path("mining/start/", mining.mining_start, name="mining_start"),
+    path("mining/<int:pk>/", mining.mining_run, name="mining_run"),
+    path("mining/<int:pk>/verify/", mining.mining_run_verify, name="mining_run_verify"),
+    path("mining/candidates/<int:pk>/decide/", mining.candidate_decide, name="candidate_decide"),
     path("saved-views/", saved.saved_view_create, name="saved_view_create"),
     path("saved-views/<int:pk>/delete/", saved.saved_view_delete, name="saved_view_delete"),
 ]

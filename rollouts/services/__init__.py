@@ -10,6 +10,12 @@ from rollouts.services.frames import (
     start_frames_review,
 )
 from rollouts.services.interchange import scenarios_export, scenarios_import
+from rollouts.services.mining import (
+    mining_candidate_accept,
+    mining_candidate_decline,
+    mining_run,
+    mining_verify,
+)
 from rollouts.services.rollouts import rollouts_sample, rollouts_sample_many
 from rollouts.services.scenarios import (
     TRANSITIONS,
@@ -20,6 +26,7 @@ from rollouts.services.scenarios import (
     scenario_set_state,
     scenario_vary,
 )
+from rollouts.services.verification import scenario_verify
 from rollouts.services.versions import (
     base_version_ensure,
     policy_load,
@@ -35,6 +42,10 @@ __all__ = [
     "RolloutsError",
     "base_version_ensure",
     "content_of",
+    "mining_candidate_accept",
+    "mining_candidate_decline",
+    "mining_run",
+    "mining_verify",
     "policy_load",
     "policy_version_activate",
     "policy_version_create",
@@ -48,6 +59,7 @@ __all__ = [
     "scenario_edit",
     "scenario_set_state",
     "scenario_vary",
+    "scenario_verify",
     "scenarios_export",
     "scenarios_import",
     "start_frame_capture",

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from core import audit
+from core.jobs import submit
 from core.media import blob_path, blob_store
 from rollouts.models import PolicyVersion
 from rollouts.services.errors import RolloutsError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from rollouts.dreams.policy import Policy
 
 BASE_DIRECTORY = Path(__file__).resolve().parent.parent / "weights" / "base"
+# What is mined when a version is promoted, or daily: some minutes on two cores, with low priority.
+ROUTINE = {"budget": 64, "dreams": 4}
 SUFFIXES = {".safetensors": "application/octet-stream", ".json": "application/json"}
 
 
@@ -170,6 +173,14 @@ def policy_version_activate(*, version: PolicyVersion, by: Any, reason: str = ""
         reason=reason,
     )
     version.is_active, version.state = True, row.state
+    if previous:
+        # What the old policy was weak at is not what the new one is weak at: look again, when there is time.
+        submit(
+            kind="rollouts.mine",
+            params={"policy_version": row.pk, "trigger": "promotion", **ROUTINE},
+            created_by=by,
+            priority=-10,
+        )
     return row
 
 

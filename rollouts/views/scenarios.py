@@ -15,7 +15,7 @@ from core.models import AuditEntry
 from core.people import role_required
 from rollouts import factors as scene_factors
 from rollouts import selectors, services
-from rollouts.forms import CaptureForm, ImagineForm, ScenarioForm, VaryForm
+from rollouts.forms import CaptureForm, ImagineForm, SampleForm, ScenarioForm, VaryForm, VerifyForm
 from rollouts.models import Scenario
 from rollouts.selectors.scenarios import SORTS, version_history
 from rollouts.services.frames import REASONS, topic_of
@@ -23,7 +23,7 @@ from rollouts.services.interchange import MAX_BYTES
 from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of
 
 FILTERS = ("q", "state", "tag", "dog", "severity", "origin", "sort")
-FRAME_JOBS = ("rollouts.imagine", "rollouts.capture")
+FRAME_JOBS = ("rollouts.imagine", "rollouts.capture", "rollouts.verify")
 
 
 @require_GET
@@ -85,9 +85,11 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             "grid": grid_props(page, twins),
             "feed": json.dumps({"topic": topic, "after": last_id(topic)}),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in jobs],
-            "imagine_form": ImagineForm(initial={"scene_text": version.scene_text}),
-            "capture_form": CaptureForm(),
+            "imagine_form": ImagineForm(initial={"scene_text": version.scene_text}, auto_id="imagine_%s"),
+            "capture_form": CaptureForm(auto_id="capture_%s"),
             "vary_form": VaryForm(),
+            "verify_form": VerifyForm(auto_id="verify_%s"),
+            "sample_form": SampleForm(auto_id="sample_%s"),
             "verifications": version.verifications.select_related("policy_version")[:5],
             "audit": AuditEntry.objects.filter(target_type="rollouts.Scenario", target_id=str(row.pk))[:10],
             "transitions": [

@@ -1,0 +1,147 @@
+"""Quality-diversity search over scenario factors, prompts and seeds (MAP-Elites, Mouret & Clune 2015).
+
+The archive keeps the best few start frames of every cell (`rollouts.factors.cell_of`), so the search spreads over the
+factors instead of returning one failure a hundred times.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rollouts import factors as scene_factors
+from rollouts.worlds.household.tasks import train_targets
+
+ELITES = 4
+EXPLORE = 0.3
+PROMPTS = {"go": "go to the {x}", "bring": "bring the {x} to the mat"}
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Genome:
+    """One start frame of the world: what is asked, the factors, and the seed that decides everything else."""
+
+    prompt: str
+    factors: dict[str, Any]
+    seed: int
+
+    @property
+    def cell(self) -> str:
+        return scene_factors.cell_of(self.factors)
+
+    def to_spec(self) -> dict[str, Any]:
+        """As `StartFrame.world_spec`."""
+        return {"world": "household", "prompt": self.prompt, "seed": self.seed, "factors": self.factors}
+
+
+@dataclass(frozen=True, order=True)
+class Tried:
+    """A genome and how badly the policy dreams from it."""
+
+    objective: float
+    genome: Genome = field(compare=False)
+    evidence: Any = field(compare=False, default=None)
+
+
+class Search:
+    """Ask for genomes, tell their objectives.
+
+    strategy "map_elites", or "uniform": every genome drawn uniformly over the cells, the baseline.
+    prompts  the kinds of tasks to draw from, keys of `PROMPTS`; or fixed prompts by `fixed_prompts`.
+
+    Raises ValueError for an unknown strategy.
+    """
+
+    def __init__(
+        self, seed: int = 0, strategy: str = "map_elites", fixed_prompts: Sequence[str] = (), kinds: Sequence[str] = ("go", "bring")
+    ) -> None:
+        if strategy not in ("map_elites", "uniform"):
+            raise ValueError(f"{strategy=} is not one of map_elites, uniform")
+        self.strategy = strategy
+        self.rng = np.random.default_rng(seed)
+        self.cells = scene_factors.all_cells()
+        self.prompts = list(fixed_prompts) or [
+            PROMPTS[kind].format(x=name) for kind in kinds for name in train_targets(kind)
+        ]
+        self.archive: dict[str, list[Tried]] = defaultdict(list)
+        self.tried: list[Tried] = []
+
+    def ask(self, count: int) -> list[Genome]:
+        """The next genomes to try."""
+        return [self._next() for _ in range(count)]
+
+    def tell(self, results: Iterable[Tried]) -> None:
+        """Keep what was found out."""
+        for result in results:
+            self.tried.append(result)
+            elites = self.archive[result.genome.cell]
+            elites.append(result)
+            elites.sort(reverse=True)
+            del elites[ELITES:]
+
+    def _next(self) -> Genome:
+        untried = [cell for cell in self.cells if cell not in self.archive]
+        if self.strategy == "uniform" or not self.archive:
+            return self._random(self._pick(self.cells))
+        if untried and self.rng.random() < 0.5:
+            return self._random(self._pick(untried))
+        if self.rng.random() < EXPLORE:
+            return self._random(self._pick(self.cells))
+        return self._mutate(self._parent())
+
+    def _pick(self, values: Sequence[Any]) -> Any:
+        return values[int(self.rng.integers(len(values)))]
+
+    def _seed(self) -> int:
+        return int(self.rng.integers(MAX_SEED))
+
+    def _random(self, cell: str) -> Genome:
+        return Genome(self._pick(self.prompts), scene_factors.validate(scene_factors.cell_parse(cell)), self._seed())
+
+    def _parent(self) -> Genome:
+        """An elite, drawn by its objective: squared, so that strong ones breed more and weak ones still do."""
+        elites = [elite for cell in self.archive.values() for elite in cell]
+        weights = np.array([elite.objective**2 + 1e-3 for elite in elites])
+        return elites[int(self.rng.choice(len(elites), p=weights / weights.sum()))].genome
+
+    def _mutate(self, genome: Genome) -> Genome:
+        """Another layout of the same cell, another task in it, or a neighbouring cell; one change at a time."""
+        kind = self.rng.random()
+        if kind < 0.5:
+            return replace(genome, seed=self._seed())
+        if kind < 0.7:
+            return replace(genome, prompt=self._pick(self.prompts))
+        name = self._pick(scene_factors.CELL_FACTORS)
+        values = [value for value in scene_factors.CHOICES[name][1] if value != genome.factors.get(name)]
+        changed = {**genome.factors, name: self._pick(values)}
+        if changed["dog"] != "absent" and "dog_place" not in changed:
+            changed["dog_place"] = self._pick(scene_factors.CHOICES["dog_place"][1])
+        return Genome(genome.prompt, scene_factors.validate(changed), self._seed())
+
+
+def best_per_cell(tried: Iterable[Tried], count: int, floor: float = 0.0) -> list[Tried]:
+    """The `count` worst dreams with diversity: first the worst of every cell, then the second of every cell, and so on.
+
+    floor: genomes below this objective are no failures and never proposed.
+    """
+    cells: dict[str, list[Tried]] = defaultdict(list)
+    for one in tried:
+        if one.objective >= floor:
+            cells[one.genome.cell].append(one)
+    picked: list[Tried] = []
+    for rank in range(max(map(len, cells.values()), default=0)):
+        layer = [nth for group in cells.values() if (nth := _nth_largest(group, rank)) is not None]
+        picked += sorted(layer, reverse=True)[: count - len(picked)]
+        if len(picked) >= count:
+            break
+    return picked
+
+
+def _nth_largest(group: list[Tried], rank: int) -> Tried | None:
+    return heapq.nlargest(rank + 1, group)[rank] if rank < len(group) else None

@@ -1,0 +1,248 @@
+"""Mining: run a search, propose its finds, let an admin decide, and ask the real world."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.db import transaction
+from django.utils import timezone
+
+from core import audit
+from core.events import publish
+from core.media import blob_bytes, blob_store
+from rollouts import closed_loop
+from rollouts import factors as scene_factors
+from rollouts.images import png_bytes, png_decode, strip
+from rollouts.mining import Evidence, Genome, Search, Tried, best_per_cell, evidence_of
+from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
+from rollouts.services.errors import RolloutsError
+from rollouts.services.frames import start_frame_create, start_frames_review
+from rollouts.services.scenarios import scenario_create, scenario_set_state
+from rollouts.services.versions import policy_load
+
+if TYPE_CHECKING:
+    from core.jobs import JobContext
+    from rollouts.dreams.policy import Policy
+
+BATCH = 4
+MAX_BUDGET = 5000
+# Below this a start frame is no failure and is not proposed.
+PROPOSE_FLOOR = 0.35
+PROPOSALS = 24
+STRIP_EVERY = 3
+
+
+def mining_run(
+    *,
+    policy_version: PolicyVersion,
+    budget: int,
+    dreams: int,
+    seed: int = 0,
+    strategy: str = "map_elites",
+    trigger: str = "page",
+    created_by: Any = None,
+    ctx: JobContext | None = None,
+    say: Callable[[str], None] | None = None,
+) -> MiningRun:
+    """Search the household world for start frames from which the policy dreams failures, and propose the worst.
+
+    1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` futures of each.
+    2. Score by `rollouts.mining.Evidence`; store every try, so that the coverage map knows what was tried.
+    3. Propose the worst of each cell, up to `PROPOSALS`, with a strip of the worst dream as evidence.
+
+    A job that is started again after its worker died goes on with a fresh run; the old one keeps its tries.
+
+    Raises RolloutsError for a budget or a number of dreams out of range.
+    """
+    if not 1 <= budget <= MAX_BUDGET or not 2 <= dreams <= 16:
+        raise RolloutsError(f"Try 1 to {MAX_BUDGET} start frames with 2 to 16 dreams each.", "count_out_of_range")
+    from rollouts.worlds import make_world
+
+    policy = policy_load(policy_version)
+    with _fence(ctx):
+        run = MiningRun.objects.create(
+            policy_version=policy_version,
+            options={"budget": budget, "dreams": dreams, "seed": seed, "strategy": strategy},
+            trigger=trigger,
+            job=ctx.job if ctx else None,
+            created_by=created_by,
+        )
+    search = Search(seed=seed, strategy=strategy)
+    rows: dict[tuple[str, int, str], MiningCandidate] = {}
+    began = time.monotonic()
+    world = make_world("household")
+    try:
+        while len(search.tried) < budget:
+            if ctx:
+                ctx.check_cancelled()
+            batch = []
+            for genome in search.ask(min(BATCH, budget - len(search.tried))):
+                batch.append((genome, *_try(policy, world, genome, dreams)))
+                if ctx:
+                    ctx.check_cancelled()
+            with _fence(ctx):
+                for genome, frame, worst, evidence in batch:
+                    rows[_key(genome)] = MiningCandidate.objects.create(
+                        run=run,
+                        cell=genome.cell,
+                        prompt=genome.prompt,
+                        world_spec=genome.to_spec(),
+                        objective=evidence.objective,
+                        evidence=evidence.to_dict(),
+                        image=blob_store(png_bytes(frame), "image/png"),
+                        strip=blob_store(png_bytes(worst), "image/png"),
+                    )
+                publish("mining:all", "mining.tried", {"run": run.pk, "tried": len(search.tried) + len(batch)})
+            search.tell(Tried(evidence.objective, genome, evidence) for genome, _, _, evidence in batch)
+            text = f"{len(search.tried)} of {budget} tried, {len(search.archive)} of {len(search.cells)} cells"
+            if ctx:
+                ctx.progress(len(search.tried), budget, text)
+            if say:
+                say(text)
+    finally:
+        world.close()
+    proposed = best_per_cell(search.tried, PROPOSALS, floor=PROPOSE_FLOOR)
+    with _fence(ctx):
+        ids = [rows[_key(one.genome)].pk for one in proposed]
+        MiningCandidate.objects.filter(pk__in=ids).update(state=MiningCandidate.State.PROPOSED)
+        run.summary = {
+            "evaluated": len(search.tried),
+            "proposed": len(ids),
+            "cells": len(search.archive),
+            "cells_total": len(search.cells),
+            "best": round(max(one.objective for one in search.tried), 4),
+            "mean": round(float(np.mean([one.objective for one in search.tried])), 4),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        run.finished_at = timezone.now()
+        run.save(update_fields=["summary", "finished_at"])
+        publish("mining:all", "mining.finished", {"run": run.pk, "proposed": len(ids)})
+    return run
+
+
+def _fence(ctx: JobContext | None) -> Any:
+    return ctx.fence() if ctx else transaction.atomic()
+
+
+def _key(genome: Genome) -> tuple[str, int, str]:
+    return (genome.prompt, genome.seed, genome.cell)
+
+
+def _try(policy: Policy, world: Any, genome: Genome, dreams: int) -> tuple[np.ndarray, np.ndarray, Evidence]:
+    """Photograph a genome and dream from it: the start frame, a strip of the worst dream, and the evidence."""
+    world.reset(seed=genome.seed, options={"prompt": genome.prompt, "factors": genome.factors})
+    frame = np.asarray(world.render())
+    dreamed = policy.dream(frame, genome.prompt, n=dreams, seed=genome.seed)
+    worst = min(dreamed, key=lambda dream: float(dream.success))
+    return frame, strip(np.asarray(worst.frames), STRIP_EVERY), evidence_of(dreamed, policy.probe)
+
+
+@transaction.atomic
+def mining_candidate_accept(*, candidate: MiningCandidate, by: Any) -> StartFrame:
+    """Make a proposal a start frame: approved, in an active scenario of its factors and prompt (made if there is none).
+
+    Raises RolloutsError if it was decided before.
+    """
+    row = _undecided(candidate)
+    scene = row.world_spec["factors"]
+    scenario = (
+        Scenario.objects.filter(
+            origin=Scenario.Origin.MINED, versions__factors=scene, versions__prompt=row.prompt, state="active"
+        )
+        .order_by("pk")
+        .first()
+    )
+    if scenario is None or scenario.current.factors != scene or scenario.current.prompt != row.prompt:
+        words = ", ".join(scene_factors.phrase(name, scene[name]) for name in scene_factors.CELL_FACTORS if name in scene)
+        scenario = scenario_create(
+            name=f"Mined: {words}; {row.prompt}"[:120],
+            content={
+                "prompt": row.prompt,
+                "scene_text": scene_factors.describe(scene, row.prompt),
+                "factors": scene,
+                "tags": ["mined"],
+                "severity": 5 if row.evidence.get("contact", 0) >= 0.5 else 3,
+                "behaviours": "The policy was dreamed to fail here. Watch whether it touches the dog or misses its target.",
+            },
+            created_by=by,
+            origin=Scenario.Origin.MINED,
+        )
+        scenario_set_state(scenario=scenario, state="active", by=by, reason="mined")
+    frame = start_frame_create(
+        scenario_version=scenario.current,
+        frame=png_decode(blob_bytes(row.image_id)),
+        source=StartFrame.Source.CAPTURED,
+        seed=row.world_spec["seed"],
+        world_spec=row.world_spec,
+        policy_version=row.run.policy_version,
+        created_by=by,
+    )
+    start_frames_review(ids=[frame.pk], state="approved", by=by, note=f"mined in run {row.run_id}")
+    _decide(row, MiningCandidate.State.ACCEPTED, by, frame)
+    frame.refresh_from_db()
+    return frame
+
+
+@transaction.atomic
+def mining_candidate_decline(*, candidate: MiningCandidate, by: Any, reason: str = "") -> None:
+    """Turn a proposal down. Raises RolloutsError if it was decided before."""
+    _decide(_undecided(candidate), MiningCandidate.State.DECLINED, by, None, reason)
+
+
+def _undecided(candidate: MiningCandidate) -> MiningCandidate:
+    row = (
+        MiningCandidate.objects.select_for_update(of=("self",)).select_related("run__policy_version").get(pk=candidate.pk)
+    )
+    if row.state in (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED):
+        raise RolloutsError(f"This proposal was {row.get_state_display().lower()} already.", "decided")
+    return row
+
+
+def _decide(row: MiningCandidate, state: str, by: Any, frame: StartFrame | None, reason: str = "") -> None:
+    before = row.state
+    row.state, row.start_frame, row.reviewed_by, row.reviewed_at = state, frame, by, timezone.now()
+    row.save(update_fields=["state", "start_frame", "reviewed_by", "reviewed_at"])
+    audit.record(
+        actor=by,
+        action=f"mining.{state}",
+        target=row,
+        before={"state": before},
+        after={"state": state, "start_frame": frame.pk if frame else None, "objective": row.objective},
+        reason=reason,
+    )
+
+
+def mining_verify(
+    *, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContext | None = None
+) -> dict[str, Any]:
+    """Replay a run's worst candidates in physics under the run's policy: does a dreamed failure really happen?
+
+    Returns {"episodes", "failures", "contacts"}. Raises RolloutsError if no closed loop is installed.
+    """
+    if not closed_loop.available():
+        raise RolloutsError("Episodes in the world need the training app, which is not installed.", "no_closed_loop")
+    rows = list(run.candidates.filter(real__isnull=True).order_by("-objective")[:limit])
+    policy = policy_load(run.policy_version)
+    done = 0
+    for start in range(0, len(rows), 8):
+        part = rows[start : start + 8]
+        if ctx:
+            ctx.check_cancelled()
+        outcomes = closed_loop.run(policy=policy, specs=[row.world_spec for row in part], n=n)
+        with _fence(ctx) if ctx else nullcontext():
+            for row, outcome in zip(part, outcomes, strict=True):
+                row.real = outcome.to_dict()
+                row.save(update_fields=["real"])
+        done += len(part)
+        if ctx:
+            ctx.progress(done, len(rows), f"{done} of {len(rows)} episodes")
+    real = list(run.candidates.filter(real__isnull=False).values_list("real", flat=True))
+    return {
+        "episodes": len(real),
+        "failures": sum(one["failed"] for one in real),
+        "contacts": sum(one["dog_contact"] for one in real),
+    }

@@ -1,0 +1,173 @@
+"""Mining: searches, proposals, the coverage map, and dreamed against real failure rates."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from core.events import last_id
+from core.jobs import submit
+from core.people import role_required
+from rollouts import factors as scene_factors
+from rollouts import services
+from rollouts.forms import MineForm, VerifyForm
+from rollouts.models import MiningCandidate, MiningRun, Scenario
+from rollouts.selectors import policy_versions_usable
+from rollouts.selectors.mining import coverage, proposals, verification_pairs
+from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of, tell_errors
+
+JOBS = ("rollouts.mine", "rollouts.mine_daily", "rollouts.mine_verify", "rollouts.verify")
+
+
+@require_GET
+@role_required("researcher")
+def mining(request: HttpRequest) -> HttpResponse:
+    filters = filters_of(request, ("version", "state", "cell"))
+    versions = list(policy_versions_usable())
+    version = next((row for row in versions if str(row.pk) == filters["version"]), versions[0] if versions else None)
+    state = filters["state"] or "proposed"
+    page = page_of(request, proposals(state=state, cell=filters["cell"]), 24)
+    pairs = verification_pairs(policy_version=version) if version else []
+    return render(
+        request,
+        "rollouts/mining.html",
+        {
+            "versions": versions,
+            "version": version,
+            "coverage": coverage(policy_version=version) if version else None,
+            "page": page,
+            "candidates": [candidate_row(candidate) for candidate in page],
+            "filters": {**filters, "state": state},
+            "query": query_of(filters),
+            "states": MiningCandidate.State.choices,
+            "runs": MiningRun.objects.select_related("policy_version", "created_by")[:10],
+            "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS)],
+            "feed": json.dumps({"topic": "mining:all", "after": last_id("mining:all")}),
+            "mine_form": MineForm(),
+            "pairs": pairs,
+            "pairs_chart": json.dumps(_pairs_chart(pairs)) if pairs else "",
+        },
+    )
+
+
+def candidate_row(candidate: MiningCandidate) -> dict[str, Any]:
+    """A candidate with its factors in words."""
+    scene = candidate.world_spec.get("factors", {})
+    words = [scene_factors.phrase(name, scene[name]) for name in scene_factors.CELL_FACTORS if name in scene]
+    return {"candidate": candidate, "words": words}
+
+
+def _pairs_chart(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Real against dreamed failure rate, one point a scenario."""
+    ordered = sorted(pairs, key=lambda pair: pair["dreamed"])
+    return {
+        "kind": "points",
+        "title": "Real against dreamed failure rate",
+        "x": {"label": "dreamed failure rate", "values": [round(pair["dreamed"], 3) for pair in ordered]},
+        "y": {"label": "real failure rate", "min": 0, "max": 1},
+        "series": [
+            {
+                "name": "scenarios",
+                "values": [round(pair["real"], 3) for pair in ordered],
+                "low": [round(pair["real_low"], 3) for pair in ordered],
+                "high": [round(pair["real_high"], 3) for pair in ordered],
+            }
+        ],
+    }
+
+
+@require_GET
+@role_required("researcher")
+def mining_run(request: HttpRequest, pk: int) -> HttpResponse:
+    run = get_object_or_404(MiningRun.objects.select_related("policy_version", "created_by", "job"), pk=pk)
+    page = page_of(request, proposals(state="", run=pk), 48)
+    real = list(run.candidates.filter(real__isnull=False).values_list("real", flat=True))
+    return render(
+        request,
+        "rollouts/mining_run.html",
+        {
+            "run": run,
+            "page": page,
+            "candidates": [candidate_row(candidate) for candidate in page],
+            "real_n": len(real),
+            "real_failures": sum(one["failed"] for one in real),
+            "real_contacts": sum(one["dog_contact"] for one in real),
+            "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS, run=pk)],
+        },
+    )
+
+
+@require_POST
+@role_required("admin")
+def mining_start(request: HttpRequest) -> HttpResponse:
+    form = MineForm(request.POST)
+    if not form.is_valid():
+        tell_errors(request, form)
+        return redirect("rollouts:mining")
+    data = form.cleaned_data
+    submit(
+        kind="rollouts.mine",
+        params={
+            "policy_version": data["policy_version"].pk,
+            "budget": data["budget"],
+            "dreams": data["dreams"],
+            "seed": data["seed"],
+        },
+        created_by=request.user,
+    )
+    messages.info(request, f"Mining: {data['budget']} start frames are tried with {data['dreams']} dreams each.")
+    return redirect("rollouts:mining")
+
+
+@require_POST
+@role_required("admin")
+def mining_run_verify(request: HttpRequest, pk: int) -> HttpResponse:
+    run = get_object_or_404(MiningRun, pk=pk)
+    submit(kind="rollouts.mine_verify", params={"run": run.pk}, created_by=request.user)
+    messages.info(request, "The worst finds are replayed in the world.")
+    return redirect(run)
+
+
+@require_POST
+@role_required("admin")
+def candidate_decide(request: HttpRequest, pk: int) -> HttpResponse:
+    candidate = get_object_or_404(MiningCandidate, pk=pk)
+    try:
+        if request.POST.get("decision") == "accept":
+            frame = services.mining_candidate_accept(candidate=candidate, by=request.user)
+            messages.success(request, f"Accepted: start frame {frame.pk} of “{frame.scenario_version.scenario.name}”.")
+        else:
+            reason = request.POST.get("reason", "")[:300]
+            services.mining_candidate_decline(candidate=candidate, by=request.user, reason=reason)
+            messages.info(request, "Declined.")
+    except services.RolloutsError as error:
+        messages.error(request, str(error))
+    back = request.POST.get("next", "")
+    return redirect(back if back.startswith("/mining/") else "/mining/")
+
+
+@require_POST
+@role_required("admin")
+def scenario_verify(request: HttpRequest, slug: str) -> HttpResponse:
+    scenario = get_object_or_404(Scenario, slug=slug)
+    form = VerifyForm(request.POST)
+    if not form.is_valid():
+        tell_errors(request, form)
+        return redirect(scenario)
+    data = form.cleaned_data
+    submit(
+        kind="rollouts.verify",
+        params={
+            "scenario_version": scenario.current.pk,
+            "policy_version": data["policy_version"].pk,
+            "episodes": data["episodes"],
+        },
+        created_by=request.user,
+    )
+    messages.info(request, f"{data['episodes']} real episodes are run beside as many dreamed ones.")
+    return redirect(f"{scenario.get_absolute_url()}#verification")

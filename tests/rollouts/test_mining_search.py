@@ -1,0 +1,88 @@
+"""The search: does it find failures where they are, and spread over the cells?"""
+
+import numpy as np
+import pytest
+
+from rollouts import factors
+from rollouts.mining import Genome, Search, Tried, best_per_cell, evidence_of
+
+
+def weakness(genome: Genome) -> float:
+    """A made policy that fails at walking dogs in dim light, a little where there is clutter, and by luck of the seed."""
+    scene = genome.factors
+    score = 0.1 + 0.6 * (scene["dog"] == "walking" and scene["light"] == "dim") + 0.05 * scene["clutter"]
+    return float(np.clip(score + 0.1 * ((genome.seed % 7) / 6), 0, 1))
+
+
+def run(strategy: str, budget: int = 400, seed: int = 0) -> Search:
+    search = Search(seed=seed, strategy=strategy)
+    for _ in range(budget // 8):
+        search.tell([Tried(weakness(genome), genome) for genome in search.ask(8)])
+    return search
+
+
+def test_it_finds_more_failures_than_uniform_draws():
+    mined, uniform = run("map_elites"), run("uniform")
+    worst = [sum(one.objective > 0.6 for one in search.tried) for search in (mined, uniform)]
+    assert worst[0] > 1.3 * worst[1]
+
+
+def test_it_covers_every_cell():
+    assert len(run("map_elites").archive) == len(factors.all_cells()) == 80
+
+
+def test_the_same_seed_gives_the_same_search():
+    assert run("map_elites", 40).tried == run("map_elites", 40).tried
+    assert [one.genome for one in run("map_elites", 40).tried] != [one.genome for one in run("map_elites", 40, 1).tried]
+
+
+def test_every_genome_is_a_scene_that_the_world_has():
+    for one in run("map_elites").tried:
+        assert factors.validate(one.genome.factors) == one.genome.factors
+        assert factors.cell_of(factors.cell_parse(one.genome.cell)) == one.genome.cell
+
+
+def test_proposals_take_the_worst_of_each_cell_first():
+    def tried(objective: float, dog: str) -> Tried:
+        scene = {"dog": dog, "dog_place": "on_path", "clutter": 0, "light": "dim"}
+        return Tried(objective, Genome("wave", scene, int(objective * 1000)))
+
+    pool = [tried(0.9, "lying"), tried(0.8, "lying"), tried(0.7, "lying"), tried(0.5, "walking"), tried(0.05, "following")]
+    assert [one.objective for one in best_per_cell(pool, 3, floor=0.1)] == [0.9, 0.5, 0.8]
+    assert best_per_cell([], 3) == []
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match="strategy='luck'"):
+        Search(strategy="luck")
+
+
+class FakeDream:
+    def __init__(self, success: float, accepted: bool, gaps: list[float]):
+        self.success, self.gaps = success, gaps
+        self.frames = np.array(gaps, dtype=np.float32)
+        self.verdict = type("Verdict", (), {"accepted": accepted})()
+
+
+class FakeProbe:
+    """Reads the gap to the dog straight from the one-number frames."""
+
+    def read(self, frames):
+        return [type("Reading", (), {"dog_gap": lambda self, gap=gap: gap})() for gap in frames]
+
+
+def test_evidence_counts_contact_after_the_first_frame_as_failure():
+    dreams = [
+        FakeDream(0.9, True, [1.0, 0.5, 0.2]),
+        FakeDream(0.9, True, [1.0, 0.1, -0.1]),
+        FakeDream(0.5, False, [-0.1, 0.1, 0.3]),  # overlap in the start frame is not the dream's doing
+    ]
+    evidence = evidence_of(dreams, FakeProbe())
+    assert evidence.contact == pytest.approx(1 / 3) and evidence.rejected == pytest.approx(1 / 3)
+    assert evidence.failure == pytest.approx((0.1 + 1.0 + 0.5) / 3)
+    assert evidence.failure < evidence.objective <= 1
+
+
+def test_evidence_needs_dreams():
+    with pytest.raises(ValueError, match="at least one"):
+        evidence_of([], FakeProbe())
