@@ -1,1 +1,0 @@
-export function mountPlayer(_root: HTMLElement, _props: never): void {}

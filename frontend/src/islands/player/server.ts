@@ -1,0 +1,58 @@
+import { api, ApiError, NetworkError } from "../../lib/api";
+import type { OutboxEntry } from "../../lib/outbox";
+import type { Assignment, ChoiceResult, Me, Preferences } from "./types";
+
+/** The annotator's part of the API, under one base address. */
+export class LabelingServer {
+  constructor(private readonly base: string) {}
+
+  me(): Promise<Me> {
+    return api<Me>(`${this.base}me/`);
+  }
+
+  savePreferences(preferences: Preferences): Promise<unknown> {
+    return api(`${this.base}me/preferences/`, { method: "PUT", body: { preferences } });
+  }
+
+  next(count: number): Promise<{ status: "ok" | "all_done" | "all_leased" | "nothing_sampled"; retry_after_s: number; assignments: Assignment[] }> {
+    return api(`${this.base}next/`, { method: "POST", body: { count } });
+  }
+
+  heartbeat(lease: string): Promise<{ expires_at: string }> {
+    return api(`${this.base}leases/${lease}/heartbeat/`, { method: "POST", body: {} });
+  }
+
+  /** Gives leases back while the page is closing: the request outlives it. */
+  returnLeases(leases: string[]): void {
+    if (leases.length === 0) return;
+    api(`${this.base}leases/return/`, { method: "POST", body: { leases }, keepalive: true }).catch(() => {
+      // They run out by themselves.
+    });
+  }
+
+  undo(choice: string): Promise<{ assignment: Assignment }> {
+    return api(`${this.base}choices/${choice}/undo/`, { method: "POST", body: {} });
+  }
+
+  /** Sends what waited in the outbox. */
+  send(entry: OutboxEntry): Promise<ChoiceResult | unknown> {
+    if (entry.kind === "skip") return api(`${this.base}skips/`, { method: "POST", body: entry.body });
+    return api<ChoiceResult>(`${this.base}choices/`, { method: "POST", body: entry.body, headers: { "Idempotency-Key": entry.id } });
+  }
+
+  /** Raises ApiError for a refusal, NetworkError when there is no answer. */
+  async blob(url: string): Promise<Blob> {
+    let response: Response;
+    try {
+      response = await fetch(url, { credentials: "same-origin", signal: AbortSignal.timeout(30_000) });
+    } catch (error) {
+      throw new NetworkError(error);
+    }
+    if (!response.ok) throw new ApiError(response.status, "", `The frames could not be fetched (${response.status}).`, null);
+    try {
+      return await response.blob();
+    } catch (error) {
+      throw new NetworkError(error);
+    }
+  }
+}
