@@ -28,7 +28,7 @@ from rollouts.worlds.household.factors import OBJECTS
 
 EPISODES_PER_SHARD = 32
 MIN_STEPS = 12
-TAIL_STEPS = 5  # kept after success, so that the model also learns to stand still
+TAIL_STEPS = 4  # kept after success, so that the model also learns to stand still
 
 
 @dataclass
@@ -67,7 +67,7 @@ def play_episode(
     clauses = scene_clauses(info["state"], info["factors"], np.random.default_rng([seed, 8]))
     actor = Demonstrator(info["task"], skill, rng)
     frames, states, actions, contact, success, phases = (
-        [env.render().copy()],
+        [env.render()],
         [info["state"]],
         [],
         [],
@@ -86,7 +86,7 @@ def play_episode(
         actions.append(action)
         phases.append(actor.words())
         success.append(info["success"])
-        frames.append(env.render().copy())
+        frames.append(env.render())
         states.append(info["state"])
         after += info["success"]
         if after > TAIL_STEPS and len(actions) >= MIN_STEPS:
@@ -123,7 +123,7 @@ def collect(
     *,
     first_seed: int = 0,
     workers: int | None = None,
-    size: int = 96,
+    size: int = 64,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Writes shards under `out` until `episodes` exist. `progress(done, total)` is called after each shard."""

@@ -1,0 +1,196 @@
+"""What each stage of a round does. Every one can be started again at any moment and comes to the same result.
+
+A stage reads the round, works, and ends in `round_advance` (or `round_decide`) inside its fence.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from django.conf import settings as site_settings
+
+from core.events import publish
+from core.jobs import JobContext
+from rollouts.models import PolicyVersion
+from rollouts.services import policy_load, policy_version_create, policy_version_materialize
+from training.learn.gate import decide
+from training.learn.policy_flow import PolicyFlow
+from training.learn.post_train import PostTrain
+from training.learn.preferences import PreferenceData, TextTable
+from training.learn.value_refresh import ValueHeadSettings, refresh
+from training.models import Evaluation, Round, RoundMetric
+from training.services.errors import TrainingError
+from training.services.evaluations import evaluation_ensure, evaluation_pairs, evaluation_run
+from training.services.round_settings import RoundSettings, parse
+from training.services.rounds import round_advance, round_at_stage, round_decide
+from training.services.snapshots import snapshot_directory, snapshot_stage, work_directory
+
+
+def stage_run(*, round_id: int, stage: str, ctx: JobContext) -> dict[str, Any]:
+    """Run one stage of a round, if this job is still the one to do it."""
+    row = round_at_stage(round_id=round_id, stage=stage, job=ctx.job)
+    if row is None:
+        return {"skipped": "the round went on, or was cancelled"}
+    return RUN[stage](row, parse(row.settings), ctx)
+
+
+def run_snapshot(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
+    counts, seconds = snapshot_stage(row=row, settings=settings, ctx=ctx)
+    with ctx.fence():
+        round_advance(row=row, stage=Round.Stage.SNAPSHOT, seconds=seconds)
+    return counts
+
+
+def run_post_train(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
+    """DPO against the parent, from the last checkpoint if there is one."""
+    started = time.monotonic()
+    directory = snapshot_directory(row.snapshot)
+    policy = policy_load(row.parent)
+    steps = settings.dpo.steps
+
+    def on_metrics(step: int, metrics: dict[str, Any]) -> None:
+        kind = "held_out" if any(name.startswith("held_out/") for name in metrics) else "train"
+        with ctx.fence():
+            RoundMetric.objects.update_or_create(
+                round=row, stage=Round.Stage.POST_TRAIN, kind=kind, step=step, defaults={"values": metrics}
+            )
+            if kind == "held_out":
+                publish(row.topic, "metrics", {"stage": Round.Stage.POST_TRAIN, "step": step, "steps": steps})
+            for alarm in metrics.get("alarms", []):
+                publish(row.topic, "alarm", alarm)
+        ctx.progress(step, steps, f"step {step} of {steps}")
+
+    recipe = PostTrain(
+        settings.dpo,
+        PreferenceData.load(directory),
+        copy.deepcopy(policy.world_model),  # the loaded parent is shared with whatever this process does next
+        text_encoder(policy),
+        work_directory(row) / "post_train",
+        view=PolicyFlow,
+        identity=f"{row.parent.components['world_model']}:{row.snapshot.sha256}",
+        on_metrics=on_metrics,
+        check_cancelled=ctx.check_cancelled,
+    )
+    result = recipe.run()
+    with ctx.fence():
+        round_advance(row=row, stage=Round.Stage.POST_TRAIN, seconds=time.monotonic() - started, alarms=result.alarms)
+    return {
+        "sha256": result.sha256,
+        "best_step": result.best_step,
+        "steps": result.steps,
+        "stopped": result.stopped,
+        "theta": result.theta,
+        "metrics": result.metrics,
+    }
+
+
+def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
+    """Refresh the value head on the child's features, then register the child."""
+    from rollouts.dreams.weights import load_part, save_part
+
+    started = time.monotonic()
+    data = PreferenceData.load(snapshot_directory(row.snapshot))
+    policy = policy_load(row.parent)
+    weights = work_directory(row) / "post_train" / "world_model.safetensors"
+    if not weights.exists():
+        raise TrainingError(
+            "The trained weights are not on this host. Give the workers one DREAMFORK_HOME, or cancel and start a new round.", "no_weights"
+        )
+    directory = work_directory(row) / "child"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(policy_version_materialize(row.parent), directory)
+    shutil.copyfile(weights, directory / "world_model.safetensors")
+    network = load_part(directory, "world_model")
+    head, report = refresh(
+        load_part(directory, "value_head"),
+        network,
+        data,
+        TextTable(text_encoder(policy), data.prompts),
+        ValueHeadSettings.from_dict(settings.value_head),
+        tick=lambda done, total, text: ctx.progress(done, total, text),
+    )
+    save_part(directory, "value_head", head)
+    lineage = {
+        "round": row.pk,
+        "data_snapshot": row.snapshot.sha256,
+        "choices": row.snapshot.counts["choices"],
+        "code_revision": code_revision(),
+        "settings": row.settings,
+        "seeds": {"dpo": settings.dpo.seed, "suite": settings.suite.seed},
+        "parent": row.parent.name,
+    }
+    with ctx.fence():
+        child = PolicyVersion.objects.filter(name=row.name).first() or policy_version_create(
+            name=row.name,
+            directory=directory,
+            parent=row.parent,
+            lineage=lineage,
+            metrics={"value_head": report, "alarms": row.alarms},
+            created_by=row.created_by,
+        )
+        round_advance(row=row, stage=Round.Stage.VALUE_HEAD, seconds=time.monotonic() - started, child=child, value_head=report)
+    return {"version": child.pk, "before": report["before"]["pair_accuracy"], "after": report["after"]["pair_accuracy"]}
+
+
+def run_evaluate(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
+    """Parent and child on the same episodes. A parent that played this suite before is not played again."""
+    started = time.monotonic()
+    versions = [("parent", row.parent), ("child", row.child)]
+    found: dict[str, Any] = {}
+    for number, (role, version) in enumerate(versions):
+        evaluation = evaluation_ensure(version=version, settings=settings.suite, created_by=row.created_by)
+
+        def progress(done: int, total: int, number: int = number, role: str = role) -> None:
+            ctx.progress(number + done / total, len(versions), f"{role}: {done} of {total} episodes")
+
+        found[role] = {"evaluation": evaluation.pk, **evaluation_run(evaluation=evaluation, ctx=ctx, progress=progress)}
+    with ctx.fence():
+        round_advance(row=row, stage=Round.Stage.EVALUATE, seconds=time.monotonic() - started)
+    return found
+
+
+def run_gate(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
+    started = time.monotonic()
+    rows = [evaluation_ensure(version=version, settings=settings.suite) for version in (row.parent, row.child)]
+    if any(evaluation.state != Evaluation.State.DONE for evaluation in rows):
+        raise TrainingError("The evaluation of parent or child is not complete.", "incomplete")
+    report = decide(evaluation_pairs(parent=rows[0], child=rows[1]), settings.gate)
+    report["evaluations"] = {"parent": rows[0].pk, "child": rows[1].pk}
+    with ctx.fence():
+        round_decide(row=row, report=report, seconds=time.monotonic() - started)
+    return {"promote": report["promote"], "reasons": report["reasons"]}
+
+
+RUN = {
+    Round.Stage.SNAPSHOT: run_snapshot,
+    Round.Stage.POST_TRAIN: run_post_train,
+    Round.Stage.VALUE_HEAD: run_value_head,
+    Round.Stage.EVALUATE: run_evaluate,
+    Round.Stage.GATE: run_gate,
+}
+
+
+def text_encoder(policy: Any):
+    """Prompts -> (states, mask), as the policy's own sampler encodes them."""
+    limit = policy.world_model.config.text_tokens
+    return lambda prompts: policy.text.encode(prompts, limit)
+
+
+def code_revision() -> str:
+    """The commit that this code is, with "-dirty" if it was changed; empty where there is no git."""
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=site_settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return run.stdout.strip()
