@@ -1,6 +1,6 @@
 from django.urls import path
 
-from .api import loop
+from .api import loop, results
 
 app_name = "labeling_api"
 
@@ -13,4 +13,8 @@ urlpatterns = [
     path("labeling/skips/", loop.SkipView.as_view(), name="skips"),
     path("labeling/me/", loop.MeView.as_view(), name="me"),
     path("labeling/me/preferences/", loop.PreferencesView.as_view(), name="preferences"),
+    path("labeling/export/", results.ExportView.as_view(), name="export"),
+    path("labeling/export/card/", results.CardView.as_view(), name="card"),
+    path("labeling/leaderboard/", results.LeaderboardView.as_view(), name="leaderboard"),
+    path("labeling/quality/", results.QualityView.as_view(), name="quality"),
 ]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from core.jobs import JobContext, job
+from labeling.services.estimates import annotator_estimates_fit
 from labeling.services.leases import leases_expire
 from labeling.services.pairs import comparisons_make_ahead
 from labeling.services.supply import JOB_KIND
+from labeling.services.webhooks import JOB_KIND as WEBHOOKS_KIND
+from labeling.services.webhooks import webhooks_deliver
 
 
-@job(JOB_KIND, queue="cpu", title="Make comparisons ahead")
+@job(JOB_KIND, queue="cpu", title="Make comparisons ahead", every_s=300)
 def pairs_ahead(
     ctx: JobContext,
     count: int | None = None,
@@ -29,3 +32,15 @@ def pairs_ahead(
         progress=lambda done, total: ctx.progress(done, total, f"{done} of {total} comparisons"),
         fence=ctx.fence,
     )
+
+
+@job("labeling.annotator_model", queue="cpu", title="Fit the annotator model", every_s=900)
+def annotator_model(ctx: JobContext, force: bool = False) -> dict:
+    with ctx.fence():
+        return {"annotators": len(annotator_estimates_fit(force=force))}
+
+
+@job(WEBHOOKS_KIND, queue="cpu", title="Send webhooks", every_s=300)
+def webhooks(ctx: JobContext) -> dict:
+    # Not fenced: each delivery is claimed by its own row, and a request to the outside can not be rolled back anyway.
+    return webhooks_deliver()

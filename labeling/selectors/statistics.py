@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import Avg, Count, F, Q
+from django.db.models.functions import TruncDay
 from django.utils import timezone
 
 from labeling.models import AnnotatorProfile, Choice, Comparison, Project, Skip
@@ -93,3 +94,24 @@ def undoable(*, user) -> list[dict]:
         }
         for choice in last
     ]
+
+
+def charts(*, user, days: int = 30) -> list[dict]:
+    """Own answers and pace by day, as props of the chart island."""
+    since = timezone.now() - timedelta(days=days)
+    by_day = (
+        Choice.objects.filter(annotator=user, undone_by__isnull=True, created_at__gte=since)
+        .annotate(day=TruncDay("created_at"))
+        .values("day")
+        .annotate(n=Count("pk"), ms=Avg("response_ms"))
+        .order_by("day")
+    )
+    today = timezone.localtime().date()
+    rows = [((row["day"].date() - today).days, row["n"], round((row["ms"] or 0) / 1000, 2)) for row in by_day]
+    x = {"label": "days from today", "values": [row[0] for row in rows]}
+
+    def chart(title: str, name: str, column: int) -> dict:
+        series = [{"name": name, "values": [row[column] for row in rows]}]
+        return {"title": title, "kind": "points", "x": x, "y": {"label": name, "min": 0}, "series": series}
+
+    return [chart("Answers by day", "answers", 1), chart("Seconds a pair", "seconds", 2)]

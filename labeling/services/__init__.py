@@ -10,10 +10,14 @@ from .annotators import (
 )
 from .choices import choice_submit, choice_undo, lease_skip
 from .comparisons import comparison_create, comparison_make_gold, comparison_retire, comparison_unflag, comparisons_create
+from .estimates import annotator_estimates_fit
 from .leases import lease_heartbeat, leases_expire, leases_next, leases_return
 from .pairs import comparisons_make_ahead
+from .project import project_save
+from .webhooks import webhook_create, webhook_switch, webhooks_deliver
 
 __all__ = [
+    "annotator_estimates_fit",
     "annotator_exclude",
     "annotator_profile",
     "annotator_waive_qualification",
@@ -33,4 +37,8 @@ __all__ = [
     "leases_next",
     "leases_return",
     "preferences_save",
+    "project_save",
+    "webhook_create",
+    "webhook_switch",
+    "webhooks_deliver",
 ]

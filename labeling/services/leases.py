@@ -22,7 +22,7 @@ from . import supply
 from .annotators import annotator_profile
 
 # One annotator holds at most this many leases; beyond it, the oldest are handed out again (a tab that never came back).
-HELD_AT_MOST = 8
+HELD_AT_MOST = 16
 RETRY_AFTER_S = 10
 
 # The queue's order is (priority, id), highest first, exactly as the partial index `labeling_queue` holds it. The scalar

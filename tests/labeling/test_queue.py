@@ -111,10 +111,10 @@ def test_it_extends_a_lease_by_heartbeat(make_comparisons, annotator, second_ann
 
 
 def test_it_hands_out_old_leases_again_instead_of_hoarding(make_comparisons, annotator):
-    make_comparisons(15)
-    for _ in range(4):
+    make_comparisons(28)
+    for _ in range(6):
         services.leases_next(annotator=annotator, count=4)
-    assert Lease.objects.filter(annotator=annotator, state="active").count() == 8
+    assert Lease.objects.filter(annotator=annotator, state="active").count() == services.leases.HELD_AT_MOST
 
 
 def test_it_draws_both_sides(make_comparisons, annotator, answer):

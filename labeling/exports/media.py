@@ -1,0 +1,51 @@
+"""Rollouts as video files for those who read videos."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.media import blob_path
+
+COLUMNS = 5
+# libx264 without macro blocks: a size of 16 would resize the clip in silence.
+H264 = ["-movflags", "+faststart", "-crf", "16"]
+
+
+def sprite_frames(image: Image.Image, frame_count: int, columns: int = COLUMNS) -> np.ndarray:
+    """uint8 [frame_count, h, w, 3] out of a sheet: frame i at column i % columns, row i // columns.
+
+    Raises ValueError for a sheet that is not made of whole frames.
+    """
+    sheet = np.asarray(image.convert("RGB"))
+    rows = -(-frame_count // columns)
+    height, width = sheet.shape[0] // rows, sheet.shape[1] // columns
+    if height * rows != sheet.shape[0] or width * columns != sheet.shape[1]:
+        raise ValueError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} does not hold {frame_count} frames in {columns} columns")
+    return np.stack(
+        [sheet[height * (i // columns) : height * (i // columns + 1), width * (i % columns) : width * (i % columns + 1)] for i in range(frame_count)]
+    )
+
+
+def video_write(path: Path, sprite_sha256: str, frame_count: int, fps: float) -> None:
+    """Write one rollout as H.264, unless it is there. Written beside and renamed: what is there is whole."""
+    if path.exists():
+        return
+    import imageio_ffmpeg
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(blob_path(sprite_sha256)) as image:
+        frames = sprite_frames(image, frame_count)
+    height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # yuv420p needs even sizes
+    partial = path.with_suffix(".partial.mp4")
+    writer = imageio_ffmpeg.write_frames(
+        str(partial), (width, height), fps=fps, codec="libx264", pix_fmt_out="yuv420p", macro_block_size=1, output_params=H264, ffmpeg_log_level="error"
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.ascontiguousarray(frame[:height, :width]))
+    writer.close()
+    os.replace(partial, path)

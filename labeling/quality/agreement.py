@@ -1,0 +1,40 @@
+"""Agreement between annotators, and intervals for shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import krippendorff
+import numpy as np
+
+
+def krippendorff_alpha(answers: Iterable[tuple[int, int, str]]) -> tuple[float | None, int]:
+    """Krippendorff's alpha (nominal) over (annotator, unit, answer); 1 is perfect agreement, 0 what chance gives.
+
+    Returns (alpha, units that two or more annotators answered); alpha is None where it is not defined: fewer than two
+    such units, or one single answer everywhere.
+    """
+    rows = list(answers)
+    units: dict[int, dict[int, str]] = {}
+    for annotator, unit, answer in rows:
+        units.setdefault(unit, {})[annotator] = answer
+    shared = {unit: given for unit, given in units.items() if len(given) > 1}
+    words = sorted({answer for given in shared.values() for answer in given.values()})
+    if len(shared) < 2 or len(words) < 2:
+        return None, len(shared)
+    people = {person: place for place, person in enumerate(sorted({p for given in shared.values() for p in given}))}
+    data = np.full((len(people), len(shared)), np.nan)
+    for column, given in enumerate(shared.values()):
+        for person, answer in given.items():
+            data[people[person], column] = words.index(answer)
+    return float(krippendorff.alpha(reliability_data=data, level_of_measurement="nominal")), len(shared)
+
+
+def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float] | None:
+    """The Wilson score interval of a share (95% by default); None without observations."""
+    if n == 0:
+        return None
+    share = successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -1,0 +1,101 @@
+"""Pages for those who answer: the player, the guide, their own statistics."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from core.people import role_required
+from labeling import services
+from labeling.api.payloads import media_url
+from labeling.models import AnnotatorProfile, Choice, Comparison, Project
+from labeling.selectors import statistics
+
+EXAMPLES = 4
+
+
+@require_GET
+@role_required("annotator")
+def compare(request: HttpRequest) -> HttpResponse:
+    profile = services.annotator_profile(user=request.user)
+    return render(request, "labeling/compare.html", {"profile": profile, "project": Project.current()})
+
+
+@require_GET
+@role_required("annotator")
+def guide(request: HttpRequest) -> HttpResponse:
+    project = Project.current()
+    profile = services.annotator_profile(user=request.user)
+    context = {
+        "project": project,
+        "profile": profile,
+        "examples": _examples(request.user),
+        "qualifying": _qualifying(request.user, profile, project),
+    }
+    return render(request, "labeling/guide.html", context)
+
+
+@require_POST
+@role_required("annotator")
+def guide_read(request: HttpRequest) -> HttpResponse:
+    services.guide_mark_read(user=request.user)
+    return redirect("labeling:compare")
+
+
+@require_GET
+@role_required("annotator")
+def stats(request: HttpRequest) -> HttpResponse:
+    recent = (
+        Choice.objects.filter(annotator=request.user)
+        .select_related("comparison__start_frame__image", "comparison__rollout_a", "undone_by")
+        .order_by("-created_at")[:20]
+    )
+    context = {
+        "stats": statistics.statistics(user=request.user),
+        "charts": statistics.charts(user=request.user),
+        "recent": recent,
+        "profile": services.annotator_profile(user=request.user),
+        "project": Project.current(),
+    }
+    return render(request, "labeling/stats.html", context)
+
+
+def _examples(user) -> list[dict]:
+    """Gold pairs with a note that this person has answered already, or that are not part of the measuring: nothing is given away."""
+    gold = (
+        Comparison.objects.filter(kind=Comparison.Kind.GOLD, gold_answer__in=["a", "b"], qualifying=False, gold_note__gt="")
+        .exclude(state=Comparison.State.RETIRED)
+        .select_related("rollout_a__sprite", "rollout_b__sprite")
+        .order_by("id")
+    )
+    shown = [comparison for comparison in gold[:50] if comparison.state == Comparison.State.DONE]
+    answered = gold.filter(choices__annotator=user, choices__undone_by__isnull=True)
+    chosen = {comparison.pk: comparison for comparison in [*shown, *answered[:EXAMPLES]]}
+    examples = []
+    for comparison in list(chosen.values())[:EXAMPLES]:
+        better, worse = comparison.rollout_a, comparison.rollout_b
+        if comparison.gold_answer == "b":
+            better, worse = worse, better
+        viewer = {"rollouts": [_clip(better, "Better"), _clip(worse, "Worse")], "overlay": False}
+        examples.append({"prompt": better.prompt, "note": comparison.gold_note, "viewer": viewer})
+    return examples
+
+
+def _clip(rollout, label: str) -> dict:
+    return {
+        "id": label, "label": label, "sprite_url": media_url(rollout.sprite_id), "columns": 5, "frame_count": rollout.frame_count,
+        "fps": rollout.fps, "width": rollout.width, "height": rollout.height,
+    }  # fmt: skip
+
+
+def _qualifying(user, profile: AnnotatorProfile, project: Project) -> dict | None:
+    available = Comparison.objects.filter(qualifying=True, state=Comparison.State.OPEN).count()
+    of = min(project.qualifying_pairs, available)
+    if not of:
+        return None
+    answers = list(
+        Choice.objects.filter(annotator=user, undone_by__isnull=True, comparison__qualifying=True).select_related("comparison").order_by("created_at")
+    )
+    right = sum(choice.answer == choice.comparison.gold_answer for choice in answers)
+    return {"of": of, "done": len(answers), "right": right, "state": profile.qualification, "label": profile.get_qualification_display()}

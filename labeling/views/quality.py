@@ -1,0 +1,164 @@
+"""Pages for admins: annotators, exclusions, gold pairs, settings, webhooks."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from core.models import User
+from core.people import role_required
+from labeling import services
+from labeling.errors import LabelingError
+from labeling.forms import ExcludeForm, GoldForm, ProjectForm, ReasonForm, WebhookForm
+from labeling.models import AnnotatorProfile, Comparison, Exclusion, Project, Webhook
+from labeling.selectors import quality as selectors
+
+
+@require_GET
+@role_required("admin")
+def quality(request: HttpRequest) -> HttpResponse:
+    context = {"overall": selectors.overall(), "charts": selectors.time_charts(), "flagged": selectors.flagged_comparisons()}
+    return render(request, "labeling/quality.html", context)
+
+
+@require_GET
+@role_required("admin")
+def annotator(request: HttpRequest, user_id: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
+    return _annotator_page(request, person, ExcludeForm(initial={"from_at": timezone.localtime().strftime("%Y-%m-%dT%H:%M")}))
+
+
+@require_POST
+@role_required("admin")
+def exclude(request: HttpRequest, user_id: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
+    form = ExcludeForm(request.POST)
+    if not form.is_valid():
+        return _annotator_page(request, person, form, status=422)
+    try:
+        services.annotator_exclude(annotator=person, by=request.user, **form.cleaned_data)
+    except LabelingError as error:
+        form.add_error(None, error.message)
+        return _annotator_page(request, person, form, status=422)
+    messages.success(request, f"Choices of {person} from {form.cleaned_data['from_at']:%Y-%m-%d %H:%M} on do not count any more.")
+    return redirect("labeling:annotator", user_id)
+
+
+@require_POST
+@role_required("admin")
+def lift(request: HttpRequest, exclusion_id: int) -> HttpResponse:
+    exclusion = get_object_or_404(Exclusion, pk=exclusion_id)
+    try:
+        services.exclusion_lift(exclusion=exclusion, by=request.user)
+        messages.success(request, f"Choices of {exclusion.annotator} count again.")
+    except LabelingError as error:
+        messages.error(request, error.message)
+    return redirect("labeling:annotator", exclusion.annotator_id)
+
+
+@require_POST
+@role_required("admin")
+def waive(request: HttpRequest, user_id: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
+    form = ReasonForm(request.POST)
+    if form.is_valid():
+        services.annotator_waive_qualification(annotator=person, by=request.user, reason=form.cleaned_data["reason"])
+        messages.success(request, f"{person} counts as qualified.")
+    else:
+        messages.error(request, "Say why.")
+    return redirect("labeling:annotator", user_id)
+
+
+@require_POST
+@role_required("admin")
+def fit(request: HttpRequest) -> HttpResponse:
+    from core.jobs import submit
+
+    job = submit(kind="labeling.annotator_model", params={"force": True}, created_by=request.user)
+    return redirect(job)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required("admin")
+def gold(request: HttpRequest) -> HttpResponse:
+    form = GoldForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            services.comparison_make_gold(
+                comparison=data["comparison"], answer=data["answer"], note=data["note"], qualifying=data["qualifying"], by=request.user
+            )
+            messages.success(request, f"Comparison {data['comparison'].pk} is gold now.")
+            return redirect("labeling:gold")
+        except LabelingError as error:
+            form.add_error("comparison", error.message)
+    pairs = selectors.gold_pairs()
+    status = 422 if form.is_bound else 200
+    return render(request, "labeling/gold.html", {"form": form, "pairs": pairs, "unanimous": selectors.unanimous_pairs()}, status=status)
+
+
+@require_POST
+@role_required("admin")
+def retire(request: HttpRequest, comparison_id: int) -> HttpResponse:
+    comparison = get_object_or_404(Comparison, pk=comparison_id)
+    services.comparison_retire(comparison=comparison, by=request.user, reason=request.POST.get("reason", ""))
+    messages.success(request, f"Comparison {comparison.pk} is out of the queue.")
+    return redirect(request.POST.get("back") if request.POST.get("back") in ("labeling:quality", "labeling:gold") else "labeling:quality")
+
+
+@require_POST
+@role_required("admin")
+def unflag(request: HttpRequest, comparison_id: int) -> HttpResponse:
+    comparison = get_object_or_404(Comparison, pk=comparison_id)
+    services.comparison_unflag(comparison=comparison, by=request.user)
+    messages.success(request, f"Comparison {comparison.pk} stays in the queue.")
+    return redirect("labeling:quality")
+
+
+@require_http_methods(["GET", "POST"])
+@role_required("admin")
+def project(request: HttpRequest) -> HttpResponse:
+    form = ProjectForm(request.POST or None, instance=Project.current())
+    if request.method == "POST" and form.is_valid():
+        services.project_save(project=form.save(commit=False), criteria=form.cleaned_data["criteria_text"], by=request.user)
+        messages.success(request, "Kept. New leases and comparisons follow these settings.")
+        return redirect("labeling:project")
+    return render(request, "labeling/project.html", {"form": form}, status=422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@role_required("admin")
+def webhooks(request: HttpRequest) -> HttpResponse:
+    form = WebhookForm(request.POST or None)
+    secret = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            _, secret = services.webhook_create(by=request.user, **form.cleaned_data)
+            form = WebhookForm()
+        except LabelingError as error:
+            form.add_error("url", error.message)
+    status = 422 if form.is_bound and form.errors else 200
+    return render(request, "labeling/webhooks.html", {"form": form, "secret": secret, "webhooks": selectors.webhooks()}, status=status)
+
+
+@require_POST
+@role_required("admin")
+def webhook_switch(request: HttpRequest, webhook_id: int) -> HttpResponse:
+    webhook = get_object_or_404(Webhook, pk=webhook_id)
+    services.webhook_switch(webhook=webhook, on=not webhook.is_active, by=request.user)
+    return redirect("labeling:webhooks")
+
+
+def _annotator_page(request: HttpRequest, person: User, form: ExcludeForm, status: int = 200) -> HttpResponse:
+    context = {
+        "person": person,
+        "profile": AnnotatorProfile.objects.get(user=person),
+        "quality": selectors.annotators_quality(annotator=person)[0],
+        "charts": selectors.time_charts(annotator=person),
+        "form": form,
+        "reason_form": ReasonForm(),
+    }
+    return render(request, "labeling/annotator.html", context, status=status)
