@@ -16,7 +16,7 @@ from core.people import role_required
 from rollouts import factors as scene_factors
 from rollouts import selectors, services
 from rollouts.forms import CaptureForm, ImagineForm, SampleForm, ScenarioForm, VaryForm, VerifyForm
-from rollouts.models import Scenario
+from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.scenarios import SORTS, version_history
 from rollouts.services.frames import REASONS, topic_of
 from rollouts.services.interchange import MAX_BYTES
@@ -81,6 +81,7 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             "history": version_history(row),
             "counts": selectors.frame_counts(scenario=row),
             "page": page,
+            "frame_states": StartFrame.State.choices,
             "shown_state": request.GET.get("state", ""),
             "grid": grid_props(page, twins),
             "feed": json.dumps({"topic": topic, "after": last_id(topic)}),

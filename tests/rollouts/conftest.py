@@ -79,3 +79,45 @@ def make_frame(scenario):
         return frame
 
     return make
+
+
+@pytest.fixture
+def version(db, weights) -> PolicyVersion:
+    """A version whose files are never loaded."""
+    version = services.policy_version_create(name="v1", directory=weights("v1"))
+    return services.policy_version_activate(version=version, by=None)
+
+
+@pytest.fixture
+def make_rollout(make_frame, version):
+    """A rollout row with made numbers, for pages and lists."""
+    from core.media import blob_store
+    from rollouts.images import png_bytes, sprite_sheet
+    from rollouts.models import Rollout
+
+    def make(frame: StartFrame | None = None, seed: int = 0, accepted: bool = True, **fields) -> Rollout:
+        frame = frame or make_frame(seed=1000 + seed, state="approved")
+        frames = np.stack([noise_frame(seed * 100 + i) for i in range(13)])
+        checks = [{"name": "speed", "value": 0.9, "limit": 0.8, "margin": -0.1, "ok": accepted}]
+        values = {
+            "prompt": "go to the red ball",
+            "policy_version": version,
+            "sampler": {"steps": 8},
+            "sampler_hash": "0" * 64,
+            "sprite": blob_store(png_bytes(sprite_sheet(frames)), "image/png"),
+            "latents": blob_store(f"latents {seed}".encode(), "application/octet-stream", "researchers"),
+            "frame_count": 13,
+            "fps": 3.0,
+            "width": 96,
+            "height": 96,
+            "actions": [[0.1, 0.2, 0, 0, 0]] * 12,
+            "path": [[i * 0.1, 0.0] for i in range(13)],
+            "path_pixels": [[0.5, i / 13] for i in range(13)],
+            "verdict": {"accepted": accepted, "checks": checks},
+            "accepted": accepted,
+            "value": 0.5,
+            "success": 0.7,
+        }
+        return Rollout.objects.create(start_frame=frame, seed=seed, **{**values, **fields})
+
+    return make

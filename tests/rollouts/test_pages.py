@@ -1,0 +1,244 @@
+"""Every page: who may see it, what it shows, and what its buttons do."""
+
+import json
+import re
+from html import unescape
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from core.models import Job
+from rollouts import services
+from rollouts.models import SavedView, Scenario, StartFrame
+from tests.rollouts.conftest import CONTENT, noise_frame
+from tests.rollouts.hostile import picture
+
+PAGES = ["/scenarios/", "/start-frames/", "/rollouts/", "/mining/"]
+FORM = {"name": "Dim room", "prompt": "go to the green can", "severity": "2", "tags": "Dim light, dog", "factor_light": "dim"}
+
+
+def island(html: str, name: str) -> dict:
+    """The properties of a page's first island of that name."""
+    return json.loads(unescape(re.search(rf'data-island="{name}" data-props="([^"]*)"', html)[1]))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_researcher_sees_it_empty_and_an_annotator_does_not(path, researcher_client, annotator_client, client):
+    response = researcher_client.get(path)
+    assert response.status_code == 200 and b'class="empty"' in response.content
+    assert annotator_client.get(path).status_code == 403
+    assert client.get(path).status_code == 302
+
+
+def test_pages_hold_no_inline_style_or_script(admin_client_, scenario, make_frame, make_rollout):
+    rollout = make_rollout()
+    paths = [*PAGES, "/scenarios/new/", f"/scenarios/{scenario.slug}/", f"/scenarios/{scenario.slug}/edit/"]
+    paths += [rollout.get_absolute_url(), rollout.start_frame.get_absolute_url()]
+    for path in paths:
+        response = admin_client_.get(path)
+        html = response.content.decode()
+        assert response.status_code == 200, path
+        assert " style=" not in html and " onclick=" not in html and "{%" not in html and "{{" not in html, path
+        assert not re.search(r"<script(?![^>]*\bsrc=)", html), path
+
+
+def test_the_list_shows_filters_and_finds(admin_client_, scenario, admin_person):
+    services.scenario_create(name="Bright hall", content={"prompt": "wave", "severity": 1}, created_by=admin_person)
+    retired = services.scenario_create(name="Old", content=CONTENT, created_by=admin_person)
+    services.scenario_set_state(scenario=retired, state="retired", by=admin_person)
+
+    def names(query: str) -> set[str]:
+        html = admin_client_.get(f"/scenarios/?{query}").content.decode()
+        return set(re.findall(r"<strong>([^<]+)</strong></a>", html))
+
+    assert names("") == {"Dog on the way", "Bright hall"}
+    assert names("state=all") == {"Dog on the way", "Bright hall", "Old"}
+    assert names("q=WAVE") == {"Bright hall"} and names("q=dog+middle") == {"Dog on the way"}
+    assert names("dog=lying") == {"Dog on the way"} and names("dog=walking") == set()
+    assert names("tag=path") == {"Dog on the way"} and names("severity=4") == {"Dog on the way"}
+    assert names("q=%25") == set() and names("q=a%00b") == set()
+
+
+def test_an_admin_writes_edits_activates_and_retires(admin_client_):
+    response = admin_client_.post("/scenarios/new/", FORM)
+    assert response.status_code == 302 and response.url == "/scenarios/dim-room/"
+    scenario = Scenario.objects.get(slug="dim-room")
+    assert scenario.current.factors == {"light": "dim"} and scenario.current.tags == ["dim-light", "dog"]
+    assert "dim light" in scenario.current.scene_text
+    edited = {**FORM, "prompt": "wave", "factor_light": "", "factor_clutter": "2", "base_number": "1"}
+    admin_client_.post("/scenarios/dim-room/edit/", edited)
+    assert scenario.current.number == 2 and scenario.current.factors == {"clutter": 2}
+    for state in ("active", "retired"):
+        admin_client_.post("/scenarios/dim-room/state/", {"state": state})
+        scenario.refresh_from_db()
+        assert scenario.state == state
+
+
+def test_a_second_editor_is_told_about_the_first(admin_client_, scenario):
+    form = {**FORM, "name": scenario.name, "base_number": "1"}
+    admin_client_.post(f"/scenarios/{scenario.slug}/edit/", form)
+    response = admin_client_.post(f"/scenarios/{scenario.slug}/edit/", {**form, "prompt": "wave"})
+    assert response.status_code == 422 and b"Somebody wrote version 2" in response.content
+    assert scenario.current.prompt == FORM["prompt"]
+
+
+def test_a_bad_form_says_what_is_wrong_and_keeps_what_was_typed(admin_client_):
+    response = admin_client_.post("/scenarios/new/", {**FORM, "prompt": "", "notes": "keep me", "factor_dog": "flying"})
+    html = response.content.decode()
+    assert response.status_code == 422 and "This field is required" in html and "keep me" in html
+    assert not Scenario.objects.exists()
+
+
+WRITES = [
+    ("/scenarios/new/", FORM),
+    ("/scenarios/dog-on-the-way/edit/", FORM),
+    ("/scenarios/dog-on-the-way/state/", {"state": "retired"}),
+    ("/scenarios/dog-on-the-way/duplicate/", {}),
+    ("/scenarios/dog-on-the-way/vary/", {"axis_light": ["dim"]}),
+    ("/scenarios/dog-on-the-way/imagine/", {"n": 4}),
+    ("/scenarios/dog-on-the-way/capture/", {"n": 4}),
+    ("/scenarios/dog-on-the-way/upload/", {}),
+    ("/scenarios/dog-on-the-way/verify/", {"episodes": 4}),
+    ("/scenarios/import/", {}),
+    ("/mining/start/", {"budget": 8, "dreams": 2, "seed": 0}),
+]
+
+
+@pytest.mark.parametrize(("path", "data"), WRITES, ids=[path for path, _ in WRITES])
+def test_a_researcher_may_not_curate(path, data, researcher_client, scenario, version):
+    before = Job.objects.count()
+    assert researcher_client.post(path, data).status_code == 403
+    assert Scenario.objects.count() == 1 and Job.objects.count() == before
+    scenario.refresh_from_db()
+    assert scenario.state == "draft" and scenario.current.number == 1
+
+
+@pytest.mark.parametrize("path", [path for path, _ in WRITES if path not in ("/scenarios/new/", "/scenarios/dog-on-the-way/edit/")])
+def test_it_rejects_get(path, admin_client_, scenario):
+    assert admin_client_.get(path).status_code == 405
+
+
+def test_duplicate_and_vary_make_drafts(admin_client_, scenario):
+    assert admin_client_.post(f"/scenarios/{scenario.slug}/duplicate/").status_code == 302
+    admin_client_.post(f"/scenarios/{scenario.slug}/vary/", {"axis_light": ["dim", "normal"], "axis_clutter": ["1", "2"]})
+    assert Scenario.objects.filter(origin="duplicated").count() == 1
+    assert Scenario.objects.filter(origin="varied", state="draft").count() == 4
+
+
+def test_export_and_import_over_the_pages(admin_client_, researcher_client, scenario):
+    response = researcher_client.get("/scenarios/export/?format=json")
+    assert response["Content-Disposition"] == 'attachment; filename="scenarios.json"'
+    file = SimpleUploadedFile("s.json", response.content.replace(b"dog-on-the-way", b"x").replace(b"go to", b"walk to"))
+    admin_client_.post("/scenarios/import/", {"file": file})
+    assert Scenario.objects.filter(origin="imported").count() == 1
+    response = admin_client_.post("/scenarios/import/", {"file": SimpleUploadedFile("s.yaml", b"{")}, follow=True)
+    assert b"Nothing was imported" in response.content
+
+
+def test_generating_submits_a_job_after_the_last_seed(admin_client_, admin_person, scenario, version, make_frame):
+    make_frame(seed=41)
+    admin_client_.post(
+        f"/scenarios/{scenario.slug}/imagine/", {"n": 24, "policy_version": version.pk, "scene_text": " a dog "}
+    )
+    job = Job.objects.get(kind="rollouts.imagine")
+    assert job.created_by == admin_person
+    assert job.params == {
+        "scenario_version": scenario.current.pk,
+        "policy_version": version.pk,
+        "n": 24,
+        "seed": 42,
+        "scene_text": "a dog",
+    }
+    html = admin_client_.get(f"/scenarios/{scenario.slug}/").content.decode()
+    assert island(html, "job-progress")["job"] == str(job.pk)
+    assert island(html, "events")["topic"] == f"start-frames:{scenario.slug}"
+    assert admin_client_.get(f"/scenarios/{scenario.slug}/arriving/").status_code == 200
+
+
+@pytest.mark.parametrize("n", ["0", "201", "many", ""])
+def test_a_bad_count_submits_nothing(admin_client_, scenario, version, n):
+    response = admin_client_.post(f"/scenarios/{scenario.slug}/imagine/", {"n": n, "policy_version": version.pk}, follow=True)
+    assert b"How many" in response.content and not Job.objects.filter(kind="rollouts.imagine").exists()
+
+
+def test_uploading_takes_the_good_and_names_the_bad(admin_client_, scenario, version):
+    files = [
+        SimpleUploadedFile("good.png", picture(), "image/png"),
+        SimpleUploadedFile("evil.svg", b"<svg onload='x'/>", "image/svg+xml"),
+    ]
+    response = admin_client_.post(f"/scenarios/{scenario.slug}/upload/", {"files": files}, follow=True)
+    html = unescape(response.content.decode())
+    assert "1 uploaded, to be reviewed." in html and "“evil.svg” was refused" in html
+    frame = StartFrame.objects.get()
+    assert (frame.source, frame.state) == ("uploaded", "proposed")
+    assert Job.objects.get(kind="rollouts.probe").params["start_frames"] == [frame.pk]
+
+
+def test_the_grid_lists_frames_with_what_is_wrong_with_them(researcher_client, scenario, make_frame):
+    plain = make_frame(seed=1)
+    odd = make_frame(seed=2, probe={"agrees": False, "disagreements": ["The text says a dog; none is seen."]})
+    twin = services.start_frame_create(
+        scenario_version=services.scenario_edit(scenario=scenario, content={"prompt": "wave"}, by=scenario.created_by),
+        frame=noise_frame(1),
+        source="uploaded",
+    )
+    frames = {f["id"]: f for f in island(researcher_client.get("/start-frames/").content.decode(), "frame-grid")["frames"]}
+    assert set(frames) == {plain.pk, odd.pk, twin.pk}
+    assert "The text says a dog; none is seen." in frames[odd.pk]["notes"]
+    assert f"Near twin of {twin.pk}" in frames[plain.pk]["notes"]
+    html = researcher_client.get("/start-frames/?disagrees=yes").content.decode()
+    assert [f["id"] for f in island(html, "frame-grid")["frames"]] == [odd.pk]
+
+
+def test_a_rollout_page_says_why_it_was_rejected(researcher_client, make_rollout):
+    rollout = make_rollout(accepted=False)
+    html = researcher_client.get(rollout.get_absolute_url()).content.decode()
+    assert "rejected" in html and "broken" in html
+    assert island(html, "rollout-viewer")["rollouts"][0]["frame_count"] == 13
+    listed = researcher_client.get("/rollouts/?check=speed").content.decode()
+    assert [row["id"] for row in island(listed, "rollout-viewer")["rollouts"]] == [rollout.pk]
+    assert "viewer" not in re.findall(r'data-island="rollout-(\w+)"', researcher_client.get("/rollouts/?accepted=yes").content.decode())
+
+
+def test_a_researcher_samples_only_approved_frames(researcher_client, version, make_frame):
+    proposed, approved = make_frame(seed=1), make_frame(seed=2, state="approved")
+    data = {"policy_version": version.pk, "n": 8, "start_frame": [proposed.pk, approved.pk]}
+    researcher_client.post("/rollouts/sample/", data)
+    job = Job.objects.get(kind="rollouts.sample")
+    assert job.params["start_frames"] == [approved.pk] and job.params["seed"] == 0
+    response = researcher_client.post("/rollouts/sample/", {**data, "start_frame": [proposed.pk]}, follow=True)
+    assert b"Only approved frames are sampled" in response.content
+    assert Job.objects.filter(kind="rollouts.sample").count() == 1
+
+
+def test_resampling_without_a_seed_goes_on_after_the_last(researcher_client, make_rollout):
+    rollout = make_rollout(seed=7)
+    data = {"policy_version": rollout.policy_version_id, "n": 2, "start_frame": rollout.start_frame_id}
+    researcher_client.post("/rollouts/sample/", data)
+    assert Job.objects.get(kind="rollouts.sample").params["seed"] == 8
+
+
+@pytest.mark.parametrize("target", ["//evil.example/", "https://evil.example/", "/\\evil.example"])
+def test_it_never_redirects_to_another_host(researcher_client, version, target):
+    response = researcher_client.post("/rollouts/sample/", {"policy_version": version.pk, "n": 2, "next": target})
+    assert response.url == "/rollouts/"
+
+
+def test_a_saved_view_is_its_owners(researcher_client, admin_client_):
+    researcher_client.post("/saved-views/", {"page": "scenarios", "name": "My hounds", "query": "dog=lying&x=<b>"})
+    view = SavedView.objects.get()
+    assert view.query == "dog=lying&x=%3Cb%3E"
+    assert b"My hounds" in researcher_client.get("/scenarios/").content
+    assert b"My hounds" not in admin_client_.get("/scenarios/").content
+    assert admin_client_.post(f"/saved-views/{view.pk}/delete/").status_code == 404
+    researcher_client.post(f"/saved-views/{view.pk}/delete/")
+    assert not SavedView.objects.exists()
+
+
+def test_names_are_escaped_everywhere(admin_client_, admin_person, version):
+    evil = services.scenario_create(
+        name="<script>alert(1)</script>", content={**CONTENT, "notes": "<img src=x onerror=alert(1)>"}, created_by=admin_person
+    )
+    for path in ("/scenarios/", evil.get_absolute_url(), "/start-frames/", "/rollouts/"):
+        html = admin_client_.get(path).content.decode()
+        assert "<script>alert" not in html and "<img src=x" not in html
