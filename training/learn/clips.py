@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, split
+from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, pool, split
 
 from .collect import read_shard
 
@@ -81,21 +81,26 @@ class ClauseTable:
             lengths[i] = len(table[clause])
         self.states = torch.from_numpy(states).to(device)
         self.lengths = torch.from_numpy(lengths).to(device)
+        means = [pool(table[clause])[0] for clause in self.index] + [np.zeros(TEXT_WIDTH, np.float16)]
+        self.pooled = torch.from_numpy(np.stack(means)).to(device)
 
     def find(self, text: str) -> list[int]:
         """Raises KeyError for a clause that is not in the table."""
         return [self.index[clause] for clause in split(text)]
 
-    def pack(self, clauses: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """clause indices int64 [B, K], -1 for none -> token states float32 [B, limit, TEXT_WIDTH], mask bool [B, limit]."""
-        batch, count = clauses.shape
-        position = torch.arange(CLAUSE_TOKENS, device=clauses.device)
-        mask = (position < self.lengths[clauses][..., None]).flatten(1)
-        order = torch.argsort(~mask, dim=1, stable=True)[:, :limit]
-        which = clauses.gather(1, order // CLAUSE_TOKENS)
+    def pack(self, whole: torch.Tensor | None, pooled: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Clause indices int64 [B, K] and [B, P], -1 for none -> token states float32 [B, L, TEXT_WIDTH] and mask bool
+        [B, L], L <= limit: all tokens of the `whole` clauses, then one for each `pooled` clause."""
+        parts = [(self.pooled[pooled][:, :, None], (pooled >= 0)[:, :, None])]
+        if whole is not None:
+            position = torch.arange(CLAUSE_TOKENS, device=whole.device)
+            parts.insert(0, (self.states[whole], position < self.lengths[whole][..., None]))
+        states = torch.cat([s.flatten(1, 2) for s, _ in parts], 1)
+        mask = torch.cat([m.flatten(1, 2) for _, m in parts], 1)
+        length = max(1, min(limit, int(mask.sum(1).max())))
+        order = torch.argsort(~mask, dim=1, stable=True)[:, :length]
         kept = mask.gather(1, order)
-        states = self.states[which, order % CLAUSE_TOKENS].float() * kept[..., None]
-        return states, kept
+        return states.gather(1, order[..., None].expand(-1, -1, TEXT_WIDTH)).float() * kept[..., None], kept
 
 
 def clause_indices(texts: list[list[str]], table: ClauseTable, width: int) -> torch.Tensor:
@@ -143,4 +148,4 @@ def clip_text(clips: Clips, starts: torch.Tensor, limit: int, *, plan: float, ge
     plans = clips.phase[starts[:, None] + seconds]
     with_plan = torch.rand(len(starts), 1, generator=generator, device=starts.device) < plan
     plans = torch.where(with_plan, plans, -1)
-    return clips.words.pack(torch.cat([prompts, plans], 1), limit)
+    return clips.words.pack(prompts, plans, limit)

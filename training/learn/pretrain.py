@@ -75,11 +75,8 @@ def train_stage(name: str, clips: Clips, out: Path, settings: LoopSettings, *, b
     torch.manual_seed(settings.seed)  # the initial weights
     muon: list = []
     if name == "codec":
-        model: torch.nn.Module = Codec(CodecConfig(size=clips.frames.shape[1])).to(device, memory_format=torch.channels_last)
+        model: torch.nn.Module = Codec(CodecConfig(size=clips.frames.shape[1])).to(device)
         recipe: torch.nn.Module = CodecRecipe(model, clips, batch)  # type: ignore[arg-type]
-    elif name == "probe":
-        model = ProbeNet().to(device)
-        recipe = ProbeRecipe(model, clips, batch)
     else:
         codec = weights.load_part(out, "codec", device)
         if clips.latents is None:
@@ -89,12 +86,15 @@ def train_stage(name: str, clips: Clips, out: Path, settings: LoopSettings, *, b
             recipe = WorldModelRecipe(model, clips, batch)
             muon = list(model.blocks)
         elif name == "start_frames":
-            model = VideoTransformer(TransformerConfig(frames=1, tubelet=1, layers=6, start=False, text_tokens=80)).to(device)
+            model = VideoTransformer(TransformerConfig(frames=1, tubelet=1, layers=4, start=False, text_tokens=16)).to(device)
             recipe = StartFrameRecipe(model, clips, batch)
             muon = list(model.blocks)
         elif name == "idm":
             model = InverseDynamics().to(device)
             recipe = IdmRecipe(model, clips, batch)
+        elif name == "probe":
+            model = ProbeNet(entities=2 + len(OBJECTS)).to(device)
+            recipe = ProbeRecipe(model, clips, batch)
         else:
             raise ValueError(f"stage {name!r} is not one of {', '.join(STAGES)}")
     loop = Loop(recipe, model, out / "runs" / name, settings, muon_modules=muon, log=log, should_stop=should_stop)

@@ -12,25 +12,26 @@ from rollouts.dreams.idm import InverseDynamics
 from rollouts.dreams.probe import DOG, ROBOT, ProbeNet
 from rollouts.dreams.transformer import VideoTransformer
 
+from rollouts.worlds.household.camera import to_frame
+
 from .clips import Clips, clip_text
 
 
 class CodecRecipe(nn.Module):
     """Reconstruction: absolute and squared pixel error and the error of pixel differences; what moves weighs five times.
 
-    Batches hold two frames of each episode; where they differ, something moved. Noise on the latents makes nearby latents
-    decode alike, so that the flow's small errors stay small in the picture.
+    Batches hold two frames of each episode; where they differ, something moved. Mostly crops around the robot, the dog and
+    the objects, which is where the detail is; a quarter of the batches are whole frames. Noise on the latents makes nearby
+    latents decode alike, so that the flow's small errors stay small in the picture.
     """
 
-    def __init__(self, codec: Codec, clips: Clips, batch: int, latent_noise: float = 0.12):
+    def __init__(self, codec: Codec, clips: Clips, batch: int, *, crop: int = 32, latent_noise: float = 0.12):
         super().__init__()
-        self.codec, self.clips, self.batch, self.latent_noise = codec, clips, batch, latent_noise
+        self.codec, self.clips, self.batch, self.crop, self.latent_noise = codec, clips, batch, crop, latent_noise
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        clips = self.clips
-        first = clips.draw(self.batch // 2, generator)
-        other = first + torch.randint(1, clips.horizon + 1, first.shape, generator=generator, device=first.device)
-        frames = clips.frames[torch.cat([first, other])].movedim(-1, -3).float() / 255
+        whole = torch.rand(1, generator=generator, device=self.clips.device).item() < 0.25
+        frames = self._frames(self.batch // 4 if whole else self.batch, generator, whole)
         a, b = frames.chunk(2)
         moved = ((a - b).abs().amax(1, keepdim=True) > 0.08).float()
         weight = 1 + 4 * F.max_pool2d(moved, 5, 1, 2).repeat(2, 1, 1, 1)
@@ -42,6 +43,28 @@ class CodecRecipe(nn.Module):
         slopes = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         loss = (weight * error.abs()).mean() + 4 * (weight * error**2).mean() + slopes + 1e-5 * raw.float().square().mean()
         return loss, {"mse": (error.detach() ** 2).mean()}
+
+    def _frames(self, count: int, generator: torch.Generator, whole: bool) -> torch.Tensor:
+        """float [count, 3, H, W]: the first and second half are pairs of one episode, cropped alike."""
+        clips, device = self.clips, self.clips.device
+        first = clips.draw(count // 2, generator)
+        other = first + torch.randint(1, clips.horizon + 1, first.shape, generator=generator, device=device)
+        frames = clips.frames[torch.cat([first, other])].movedim(-1, -3)
+        if whole:
+            return frames.float() / 255
+        places = torch.cat([clips.robot[first, None, :2], clips.dog[first, None, :2], clips.objects[first]], 1)
+        weight = (~places[..., 0].isnan()).float()
+        weight[:, :2] *= 3
+        which = torch.multinomial(weight, 1, generator=generator)[:, 0]
+        spot = places[torch.arange(len(first), device=device), which].cpu().numpy()
+        size = frames.shape[-1]
+        corner = torch.from_numpy(to_frame(spot) * size).to(device) - self.crop / 2
+        corner = corner + torch.rand(corner.shape, generator=generator, device=device) * 16 - 8 - torch.tensor([0.0, 5.0], device=device)
+        corner = corner.round().long().clamp(0, size - self.crop).repeat(2, 1)
+        reach = torch.arange(self.crop, device=device)
+        rows, columns = corner[:, 1, None] + reach, corner[:, 0, None] + reach
+        index = torch.arange(len(frames), device=device)[:, None, None]
+        return frames.movedim(1, -1)[index, rows[:, :, None], columns[:, None, :]].movedim(-1, 1).float() / 255
 
     @torch.no_grad()
     def normalise(self, codec: Codec, frames: int = 8192) -> None:
@@ -95,7 +118,7 @@ class StartFrameRecipe(nn.Module):
         assert clips.latents is not None and clips.words is not None
         pick = torch.randint(len(self.first), (self.batch,), generator=generator, device=clips.device)
         latents = clips.latents[self.first[pick]].float()[:, None]
-        text, mask = clips.words.pack(clips.scene[pick], self.model.config.text_tokens)
+        text, mask = clips.words.pack(None, clips.scene[pick], self.model.config.text_tokens)
         drop = torch.rand(self.batch, generator=generator, device=clips.device) < self.drop_text
         context = self.model.encode_context(None, text, mask, drop)
         noise = torch.randn(latents.shape, generator=generator, device=clips.device)
@@ -143,12 +166,12 @@ class ProbeRecipe(nn.Module):
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips = self.clips
+        assert clips.latents is not None
         pick = torch.randint(len(clips.frames), (self.batch,), generator=generator, device=clips.device)
-        pixels = clips.frames[pick].movedim(-1, -3).float() / 255
-        # Light and blur vary a little, so that codec and generator artefacts do not decide.
-        gain = 1 + 0.12 * torch.randn(self.batch, 1, 1, 1, generator=generator, device=clips.device)
-        pixels = (pixels * gain + 0.03 * torch.randn(pixels.shape, generator=generator, device=clips.device)).clamp(0, 1)
-        logits, xy, pose = self.net(pixels)
+        latents = clips.latents[pick].float()
+        # Some jitter, so that artefacts of the codec and of dreams do not decide.
+        level = 0.15 * torch.rand(self.batch, 1, 1, 1, generator=generator, device=clips.device)
+        logits, xy, pose = self.net(latents + level * torch.randn(latents.shape, generator=generator, device=clips.device))
         dog, objects, robot = clips.dog[pick], clips.objects[pick], clips.robot[pick]
         place = torch.cat([robot[:, None, :2], dog[:, None, :2], objects], 1)
         present = ~place[..., 0].isnan()

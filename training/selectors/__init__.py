@@ -1,0 +1,31 @@
+"""Everything that is read of training. Nothing in here writes."""
+
+from training.selectors.evaluations import (
+    best_of_n,
+    comparable_evaluations,
+    contact_heat,
+    episode_pairs_shown,
+    evaluations_listed,
+    predicted_against_measured,
+    scenario_table,
+)
+from training.selectors.rounds import CHARTS, choices_preview, round_chart, round_stages, rounds_listed
+from training.selectors.versions import lineage_tree, version_facts, versions_over_time
+
+__all__ = [
+    "CHARTS",
+    "best_of_n",
+    "choices_preview",
+    "comparable_evaluations",
+    "contact_heat",
+    "episode_pairs_shown",
+    "evaluations_listed",
+    "lineage_tree",
+    "predicted_against_measured",
+    "round_chart",
+    "round_stages",
+    "rounds_listed",
+    "scenario_table",
+    "version_facts",
+    "versions_over_time",
+]
