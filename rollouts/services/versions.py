@@ -57,7 +57,7 @@ def policy_version_create(
     if PolicyVersion.objects.filter(name=name).exists():
         raise RolloutsError(f"There already is a policy version called “{name}”.", "name_taken")
     components = {
-        path.stem: blob_store(path, SUFFIXES[path.suffix], audience="researchers").sha256 for path in files
+        component_name(path): blob_store(path, SUFFIXES[path.suffix], audience="researchers").sha256 for path in files
     }
     return PolicyVersion.objects.create(
         name=name,
@@ -68,6 +68,18 @@ def policy_version_create(
         metrics=metrics or {},
         created_by=created_by,
     )
+
+
+def component_name(path: Path) -> str:
+    """What a file is called among the components: "world_model" for world_model.safetensors, "config" for config.json;
+    any other JSON keeps its ending, so that a name leads back to one file.
+    """
+    return path.stem if path.suffix == ".safetensors" or path.name == "config.json" else path.name
+
+
+def component_file(name: str) -> str:
+    """The inverse of `component_name`."""
+    return name if name.endswith(".json") else "config.json" if name == "config" else f"{name}.safetensors"
 
 
 def components_hash(version: PolicyVersion) -> str:
@@ -88,9 +100,8 @@ def policy_version_materialize(version: PolicyVersion) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=root, prefix=".making-"))
     try:
-        for stem, sha256 in version.components.items():
-            suffix = ".json" if stem == "config" else ".safetensors"
-            source, copy = blob_path(sha256), scratch / f"{stem}{suffix}"
+        for name, sha256 in version.components.items():
+            source, copy = blob_path(sha256), scratch / component_file(name)
             try:
                 os.link(source, copy)
             except OSError:  # another file system
@@ -211,7 +222,7 @@ def base_version_ensure(*, directory: Path | str | None = None) -> PolicyVersion
             "Run `git lfs pull` or `git checkout`, or train them with `manage.py pretrain`.",
             "no_base_weights",
         )
-    components = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    components = {component_name(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     version = PolicyVersion.objects.filter(components=components).order_by("pk").first()
     if version is None:
         name = "base"

@@ -35,6 +35,15 @@ def test_materialize_gives_the_files_back_under_their_names(version):
     assert services.policy_version_materialize(version) == directory
 
 
+def test_a_second_json_file_keeps_its_name(db, weights):
+    directory = weights()
+    (directory / "words.json").write_text("[]")
+    (directory / "words.safetensors").write_bytes(b"t")
+    version = services.policy_version_create(name="v1", directory=directory)
+    names = {path.name for path in services.policy_version_materialize(version).iterdir()}
+    assert {"words.json", "words.safetensors", "config.json"} <= names
+
+
 def test_a_directory_without_a_policy_is_refused(db, tmp_path):
     with pytest.raises(services.RolloutsError) as error:
         services.policy_version_create(name="x", directory=tmp_path)
