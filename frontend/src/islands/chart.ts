@@ -171,6 +171,7 @@ function drawWhiskers(plot: uPlot, whiskers: { column: number; stroke: string }[
   const { ctx } = plot;
   ctx.save();
   ctx.lineWidth = 1.5 * devicePixelRatio;
+  ctx.setLineDash([]);
   for (const { column, stroke } of whiskers) {
     ctx.strokeStyle = stroke;
     plot.data[0].forEach((x, index) => {

@@ -143,3 +143,24 @@ export class FrameClock {
     this.replays += 1;
   }
 }
+
+/** Does what an action of the key map asks of a clock; other actions do nothing. */
+export function runPlayback(clock: FrameClock, action: string): void {
+  switch (action) {
+    case "play":
+      return clock.toggle();
+    case "step_back":
+      return clock.step(-1);
+    case "step_on":
+      return clock.step(1);
+    case "restart":
+      clock.restart();
+      return clock.play();
+    case "slower":
+      return clock.slower();
+    case "faster":
+      return clock.faster();
+    case "loop":
+      clock.loop = !clock.loop;
+  }
+}

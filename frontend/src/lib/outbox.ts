@@ -122,15 +122,13 @@ export class Outbox {
     }
     this.stopTimer();
     const exclusive = this.options.exclusive ?? (<T>(run: () => Promise<T>) => run());
-    this.running = exclusive(() => this.sendAll())
-      .catch(() => this.retryLater("server", null))
-      .finally(() => {
-        this.running = null;
-        if (this.again) {
-          this.again = false;
-          void this.flush();
-        }
-      });
+    const run = async (): Promise<void> => {
+      do {
+        this.again = false;
+        await exclusive(() => this.sendAll()).catch(() => this.retryLater("server", null));
+      } while (this.again);
+    };
+    this.running = run().finally(() => (this.running = null));
     return this.running;
   }
 

@@ -175,14 +175,20 @@ export class Feed {
 
   private async decodeAhead(): Promise<void> {
     while (this.ready.length < this.ahead && this.fetched.length > 0 && !this.stopped) {
-      const next = this.fetched.shift();
+      const next = this.fetched[0];
       if (!next) return;
       try {
         const pair = await this.options.decode(next.assignment, next.left, next.right);
-        if (this.stopped) return close(pair);
+        // It may have been dropped while it was decoded.
+        if (this.stopped || this.fetched[0] !== next) {
+          close(pair);
+          continue;
+        }
+        this.fetched.shift();
         this.ready.push(pair);
         this.options.onChange();
       } catch (error) {
+        this.fetched = this.fetched.filter((one) => one !== next);
         this.reject(next.assignment, error);
       }
     }

@@ -1,27 +1,29 @@
 import { ApiError } from "../../lib/api";
 import { refreshCsrf } from "../../lib/csrf";
-import { FrameClock } from "../../lib/clock";
+import { FrameClock, runPlayback } from "../../lib/clock";
 import { h } from "../../lib/dom";
 import { setShortcuts, shortcutsOn } from "../../lib/help";
-import { ACTIONS, keyLabel, KeyMap } from "../../lib/keymap";
+import { KeyMap } from "../../lib/keymap";
 import { Outbox, type OutboxEntry } from "../../lib/outbox";
 import { IndexedDbStore } from "../../lib/outbox-store";
-import { SegmentMarker } from "../../lib/segments";
-import { Stopwatch } from "../../lib/stopwatch";
 import { showToast } from "../../lib/toast";
 import { Transport } from "../../lib/transport";
+import { holdButtons, listKeys, viewButtons } from "./controls";
 import { DetailsPanel } from "./details";
 import { close, decodePair, Feed } from "./feed";
+import { History } from "./history";
 import { watchKeys } from "./keys";
 import { openKeysDialog } from "./keys-dialog";
 import { Lanes } from "./lanes";
 import { ANSWER_WORDS, LastPair } from "./last-pair";
+import { watchPage } from "./lifecycle";
 import { loadMe, PreferenceSaver } from "./me";
 import { openOutboxDialog, refusalWords } from "./outbox-dialog";
 import { LabelingServer } from "./server";
 import { Session } from "./session";
+import { END_MS, ShownPair } from "./shown";
 import { askSkip } from "./skip-dialog";
-import { Stage, VIEWS } from "./stage";
+import { Stage, VIEWS, type StageView } from "./stage";
 import { layOut, showStatus, type StatusInput } from "./status";
 import { emptyDetails, type AnswerName, type Assignment, type ChoiceResult, type Details, type Me, type Pair, type Side } from "./types";
 import { PlayerView } from "./view";
@@ -34,32 +36,13 @@ export interface PlayerOptions {
   person: string;
 }
 
-/** The pair on the screen, with everything that is measured and marked on it. */
-interface Shown {
-  pair: Pair;
-  clock: FrameClock;
-  marker: SegmentMarker;
-  response: Stopwatch;
-  visible: Stopwatch;
-  at: number;
-}
 interface Answered {
   id: string;
   pair: Pair;
   answer: AnswerName;
   result: ChoiceResult | null;
 }
-interface HistoryItem {
-  id: string;
-  assignment: Assignment | null;
-  details: Details;
-}
-
-const INTRO_MS = 450; // the start frame, which both sides share, stands this long before they part
-const END_MS = 500;
-const BOUNCE_MS = 150; // nobody judges a pair this fast: it is a key that bounced
-const UNDO_LAST = 10;
-
+/** Ties the parts of the comparison page together. */
 export class Player {
   private readonly server: LabelingServer;
   private readonly feed: Feed;
@@ -70,14 +53,14 @@ export class Player {
   private readonly last: LastPair;
   private readonly transport: Transport;
   private readonly saver: PreferenceSaver;
+  private readonly history: History;
   private details: DetailsPanel | null = null;
   private me: Me | null = null;
   private keys = new KeyMap();
   private session: Session | null = null;
-  private shown: Shown | null = null;
+  private shown: ShownPair | null = null;
   private answered: Answered | null = null;
   private reviewClock: FrameClock | null = null; // while the answered pair is looked at again
-  private history: HistoryItem[] = [];
   private undoing = false;
   private dialogOpen = false;
   private request = 0;
@@ -102,6 +85,7 @@ export class Player {
       onChange: () => this.status(),
       exclusive: oneTabAtATime,
     });
+    this.history = new History(this.outbox, this.server);
     this.feed = new Feed({
       next: (count) => this.server.next(count),
       heartbeat: (lease) => this.server.heartbeat(lease),
@@ -134,9 +118,9 @@ export class Player {
     this.keys = new KeyMap(preferences.keys);
     if (preferences.shortcuts === false) setShortcuts(false);
     this.session = new Session(project.break_after_minutes);
-    this.history = [...undoable].reverse().map(({ choice }) => ({ id: choice, assignment: null, details: emptyDetails() }));
+    this.history.load(undoable);
     this.details = new DetailsPanel(project);
-    layOut(this.root, this.view, this.stage, this.transport, this.lanes, this.details, this.last, this.viewButtons(), this.holdButtons());
+    layOut(this.root, this.view, this.stage, this.transport, this.lanes, this.details, this.last, this.views(), holdButtons((action) => this.view.kbd(action), (side) => this.hold(side), (side) => this.release(side)));
     this.view.outbox.addEventListener("click", () => openOutboxDialog(this.outbox));
     this.showKeys();
     this.listen();
@@ -149,7 +133,7 @@ export class Player {
     this.ending.abort();
     cancelAnimationFrame(this.request);
     for (const timer of this.timers) clearInterval(timer);
-    this.server.returnLeases(this.feed.leases.filter((lease) => !this.outbox.holdsLease(lease)));
+    this.returnLeases();
     this.feed.stop();
     this.stage.stop();
   }
@@ -172,11 +156,7 @@ export class Player {
   /** Draws frame 0 of a pair at once, and lets it run. Nothing in here may wait. */
   private show(pair: Pair, details: Details): void {
     const { assignment } = pair;
-    const { rate = 1, loop = true } = this.me?.preferences ?? {};
-    const clock = new FrameClock({ frameCount: assignment.frame_count, fps: assignment.fps, rate, loop, introMs: INTRO_MS, endMs: END_MS });
-    const marker = new SegmentMarker(assignment.frame_count);
-    marker.set(details.segments);
-    const shown: Shown = { pair, clock, marker, response: new Stopwatch(), visible: new Stopwatch(), at: performance.now() };
+    const shown = new ShownPair(pair, details, this.me?.preferences ?? {});
     this.shown = shown;
     this.leaseLost = false;
     this.view.setEmpty(null);
@@ -188,10 +168,9 @@ export class Player {
     this.details?.set(details);
     this.lanes.setFrames(assignment.frame_count);
     this.drawLanes();
-    this.transport.follow(clock);
-    if (!this.reducedMotion) clock.play();
-    shown.response.start();
-    if (document.visibilityState === "visible") shown.visible.start();
+    this.transport.follow(shown.clock);
+    if (!this.reducedMotion) shown.clock.play();
+    shown.begin(document.visibilityState === "visible");
   }
 
   private loop(now: number): void {
@@ -237,29 +216,16 @@ export class Player {
   private answer(name: AnswerName): void {
     const { shown } = this;
     if (this.reviewClock) return this.endReview();
-    if (!shown || !this.details || performance.now() - shown.at < BOUNCE_MS) return;
+    if (!shown?.answerable || !this.details) return;
     shown.marker.releaseAll();
     const details: Details = { ...this.details.value, segments: shown.marker.segments };
-    const body = {
-      lease: shown.pair.assignment.lease,
-      answer: name,
-      strength: name === "left" || name === "right" ? details.strength : null,
-      criteria: Object.keys(details.criteria).length > 0 ? details.criteria : null,
-      success_left: details.success.left,
-      success_right: details.success.right,
-      segments: details.segments,
-      rationale: details.rationale.trim(),
-      response_ms: shown.response.ms,
-      replays: shown.clock.replays,
-      visible_ms: shown.visible.ms,
-      client: { app: "dreamfork-player", view: this.stage.view, rate: shown.clock.rate, width: innerWidth, height: innerHeight, touch: matchMedia("(pointer: coarse)").matches },
-    };
+    const client = { app: "dreamfork-player", view: this.stage.view, rate: shown.clock.rate, width: innerWidth, height: innerHeight, touch: matchMedia("(pointer: coarse)").matches };
+    const body = shown.answer(name, details, client);
     const id = crypto.randomUUID();
     this.session?.active();
     const before = this.answered;
     this.answered = { id, pair: shown.pair, answer: name, result: null };
-    this.history.push({ id, assignment: shown.pair.assignment, details });
-    if (this.history.length > UNDO_LAST) this.history.shift();
+    this.history.push(id, shown.pair.assignment, details);
     this.moveOn();
     // The next pair is on the screen; the rest may take its time.
     if (before) close(before.pair);
@@ -301,7 +267,7 @@ export class Player {
   }
 
   private refused(entry: OutboxEntry): void {
-    this.history = this.history.filter((item) => item.id !== entry.id);
+    this.history.forget(entry.id);
     if (this.answered?.id === entry.id) this.last.clear();
     showToast("bad", refusalWords(entry), { label: "Details", run: () => openOutboxDialog(this.outbox) });
   }
@@ -328,13 +294,12 @@ export class Player {
   /** Brings the last answered pair back: from the outbox if it did not leave yet, else from the server. */
   private async undo(): Promise<void> {
     if (this.undoing) return;
-    const item = this.history[this.history.length - 1];
+    const item = this.history.newest;
     if (!item) return this.say("There is nothing to undo.", true);
     this.undoing = true;
     try {
       if (this.reviewClock) this.endReview();
-      const assignment = (await this.unsend(item)) ?? (await this.server.undo(item.id)).assignment;
-      this.history = this.history.filter((one) => one !== item);
+      const assignment = await this.history.takeBack(item);
       const kept = this.answered?.id === item.id ? this.answered.pair : null;
       const pair = kept ? { ...kept, assignment } : await this.feed.load(assignment);
       if (kept) this.answered = null;
@@ -346,18 +311,11 @@ export class Player {
       this.say("Undone. Answer this pair again.");
     } catch (error) {
       const lost = error instanceof ApiError && [404, 409].includes(error.status);
-      if (lost) this.history = this.history.filter((one) => one !== item);
+      if (lost) this.history.forget(item.id);
       showToast("bad", lost ? `This answer can not be taken back any more. ${(error as ApiError).detail}` : `Not undone: ${(error as Error).message}`);
     } finally {
       this.undoing = false;
     }
-  }
-
-  private async unsend(item: HistoryItem): Promise<Assignment | null> {
-    if (item.assignment && (await this.outbox.cancel(item.id))) return item.assignment;
-    if (this.outbox.has(item.id)) await this.outbox.flush();
-    if (this.outbox.has(item.id)) throw new Error("the answer is on its way; try again in a moment.");
-    return null;
   }
 
   // -- Looking at the answered pair ------------------------------------------------------------------------------------
@@ -365,9 +323,7 @@ export class Player {
   private startReview(): void {
     if (!this.answered || this.reviewClock) return;
     const { pair, result } = this.answered;
-    this.shown?.clock.pause();
-    this.shown?.response.stop();
-    this.shown?.visible.stop();
+    this.shown?.interrupt();
     this.reviewClock = new FrameClock({ frameCount: pair.assignment.frame_count, fps: pair.assignment.fps, rate: this.me?.preferences.rate ?? 1, endMs: END_MS });
     this.stage.overlay = true;
     this.stage.show(pair, result?.reveal ?? null, 0);
@@ -376,6 +332,7 @@ export class Player {
     this.root.classList.add("is-review");
     this.view.setEmpty(null);
     this.view.prompt.textContent = pair.assignment.prompt;
+    this.view.setReview(() => this.endReview());
     this.status();
     this.say("This is the pair that you answered, with the inferred paths.");
   }
@@ -384,6 +341,7 @@ export class Player {
     this.reviewClock = null;
     this.stage.overlay = false;
     this.root.classList.remove("is-review");
+    this.view.setReview(null);
     const { shown } = this;
     if (!shown) {
       this.stage.show(null, null);
@@ -393,8 +351,7 @@ export class Player {
       this.stage.show(shown.pair, null, shown.clock.frame);
       this.transport.follow(shown.clock);
       if (!this.reducedMotion) shown.clock.play();
-      shown.response.start();
-      if (document.visibilityState === "visible") shown.visible.start();
+      shown.begin(document.visibilityState === "visible");
     }
     this.status();
   }
@@ -443,15 +400,7 @@ export class Player {
         return this.hold(action === "segment_left" ? "left" : "right");
     }
     if (!clock) return;
-    if (action === "play") clock.toggle();
-    else if (action === "step_back") clock.step(-1);
-    else if (action === "step_on") clock.step(1);
-    else if (action === "restart") {
-      clock.restart();
-      clock.play();
-    } else if (action === "slower") clock.slower();
-    else if (action === "faster") clock.faster();
-    else if (action === "loop") clock.loop = !clock.loop;
+    runPlayback(clock, action);
     this.transported();
   }
 
@@ -469,32 +418,12 @@ export class Player {
     this.say(`${side}: ${count} ${count === 1 ? "stretch" : "stretches"} marked as worse`);
   }
 
-  private holdButtons(): HTMLElement {
-    const make = (side: Side, label: string): HTMLButtonElement => {
-      const button = h("button", { type: "button", class: `button button-small hold hold-${side}`, title: "Hold while the clip plays; tap to mark the frame that is shown" }, h("span", {}, label), this.view.kbd(`segment_${side}`));
-      button.addEventListener("pointerdown", (event) => {
-        button.setPointerCapture(event.pointerId);
-        this.hold(side);
-      });
-      for (const end of ["pointerup", "pointercancel"]) button.addEventListener(end, () => this.release(side));
-      button.addEventListener("click", (event) => {
-        if (event.detail > 0) return; // a pointer, handled above
-        this.hold(side);
-        this.release(side);
-      });
-      button.addEventListener("contextmenu", (event) => event.preventDefault());
-      return button;
+  private views(): HTMLElement {
+    const choose = (view: StageView): void => {
+      this.stage.setView(view);
+      this.markView();
     };
-    return h("div", { class: "holds row row-s" }, make("left", "Left is worse here"), make("right", "Right is worse here"));
-  }
-
-  private viewButtons(): HTMLElement {
-    const group = h("div", { class: "button-group", role: "group", "aria-label": "View" });
-    for (const { id, label } of VIEWS) {
-      group.append(h("button", { type: "button", class: "button button-small", "data-view": id, "aria-pressed": String(id === "side"), onclick: () => { this.stage.setView(id); this.markView(); } }, label));
-    }
-    const zoom = h("button", { type: "button", class: "button button-small", onclick: () => this.act("zoom") }, "Zoom ", this.view.kbd("zoom"));
-    return h("div", { class: "row row-s views" }, group, this.view.kbd("view"), zoom);
+    return viewButtons((action) => this.view.kbd(action), choose, () => this.act("zoom"));
   }
 
   private markView(): void {
@@ -519,17 +448,7 @@ export class Player {
     const on = shortcutsOn();
     this.view.showKeys(this.keys, on);
     this.details?.showKeys(this.keys, on);
-    const extra = document.querySelector("[data-help-extra]");
-    if (!extra) return;
-    const groups = [...new Set(ACTIONS.map(({ group }) => group))];
-    extra.className = "help-groups";
-    extra.replaceChildren(
-      ...groups.map((group) => {
-        const list = h("dl");
-        for (const { id, label } of ACTIONS.filter((action) => action.group === group)) list.append(h("dt", {}, this.keys.keyOf(id) ? h("kbd", {}, keyLabel(this.keys.keyOf(id))) : h("span", { class: "muted" }, "none")), h("dd", {}, label));
-        return h("section", {}, h("h3", {}, group), list);
-      }),
-    );
+    listKeys(this.keys);
   }
 
   // -- Around it -------------------------------------------------------------------------------------------------------
@@ -547,24 +466,23 @@ export class Player {
       release: (side) => this.release(side),
       escape: () => this.reviewClock && this.endReview(),
     });
-    addEventListener("blur", () => this.shown?.marker.releaseAll(), { signal });
-    addEventListener("pointerdown", () => this.session?.active(), { signal, passive: true });
-    addEventListener("online", () => this.wake(), { signal });
-    addEventListener("offline", () => this.status(), { signal });
-    addEventListener("focus", () => this.wake(), { signal });
+    watchPage({
+      signal,
+      wake: () => this.wake(),
+      visible: (isVisible) => this.shown?.setVisible(isVisible),
+      leave: () => this.returnLeases(),
+      active: () => this.session?.active(),
+      changed: () => this.status(),
+      blurred: () => this.shown?.marker.releaseAll(),
+    });
     document.addEventListener("dreamfork:shortcuts", () => this.showKeys(), { signal });
-    document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") {
-        if (!this.reviewClock) this.shown?.visible.start();
-        this.wake();
-      } else this.shown?.visible.stop();
-    }, { signal });
-    addEventListener("pagehide", () => this.server.returnLeases(this.feed.leases.filter((lease) => !this.outbox.holdsLease(lease))), { signal });
-    // Taken out of the back-forward cache: the leases were given back when it went in.
-    addEventListener("pageshow", (event) => event.persisted && location.reload(), { signal });
     const beat = Math.max(((this.me?.project.lease_seconds ?? 120) * 1000) / 3, 3000);
     this.timers.push(setInterval(() => void this.heartbeat(), beat));
     this.timers.push(setInterval(() => this.status(), 10_000));
+  }
+
+  private returnLeases(): void {
+    this.server.returnLeases(this.feed.leases.filter((lease) => !this.outbox.holdsLease(lease)));
   }
 
   private wake(): void {
@@ -583,7 +501,7 @@ export class Player {
 
   private status(): void {
     if (!this.me || !this.details) return;
-    const input: StatusInput = { me: this.me, outbox: this.outbox, feed: this.feed, session: this.session, hasPair: this.shown !== null, reviewing: this.reviewClock !== null, leaseLost: this.leaseLost, options: this.options, endReview: () => this.endReview(), retry: () => this.wake(), refresh: () => this.status() };
+    const input: StatusInput = { me: this.me, outbox: this.outbox, feed: this.feed, session: this.session, hasPair: this.shown !== null, reviewing: this.reviewClock !== null, leaseLost: this.leaseLost, options: this.options, retry: () => this.wake(), refresh: () => this.status() };
     showStatus(this.view, input);
   }
 

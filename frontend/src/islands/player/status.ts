@@ -19,7 +19,6 @@ export interface StatusInput {
   reviewing: boolean;
   leaseLost: boolean;
   options: { signInUrl: string; guideUrl: string; statsUrl: string };
-  endReview: () => void;
   retry: () => void;
   refresh: () => void;
 }
@@ -30,7 +29,7 @@ export function layOut(root: HTMLElement, view: PlayerView, stage: Stage, transp
     "header",
     { class: "player-head" },
     view.start,
-    h("div", { class: "player-question" }, view.prompt, h("p", { class: "muted" }, "Which side does this better?")),
+    h("div", { class: "player-question" }, view.prompt, view.ask),
     h("div", { class: "player-meta" }, view.counts, view.session, view.outbox),
   );
   view.work.append(
@@ -76,7 +75,6 @@ function banner(view: PlayerView, input: StatusInput, waiting: number): void {
   else if (!navigator.onLine || (waiting > 0 && outbox.state === "offline") || feed.status === "offline")
     view.setBanner("warn", `The server can not be reached.${kept} ${input.feed.size > 0 ? `You can go on: ${feed.size} more ${feed.size === 1 ? "pair is" : "pairs are"} here.` : ""}`);
   else if (waiting > 0 && outbox.state === "server") view.setBanner("warn", `The server has trouble taking answers.${kept}`);
-  else if (input.reviewing) view.setBanner("info", "This is the pair that you answered, with the inferred paths and broken limits.", h("button", { type: "button", class: "button button-small button-primary", onclick: input.endReview }, "Go on ", h("kbd", {}, "Esc")));
   else if (input.leaseLost) view.setBanner("info", "Your time for this pair ran out while you were away. Answer it all the same: it counts if nobody else has taken it.");
   else if (session?.breakDue && input.hasPair)
     view.setBanner("info", `You have compared for ${Math.floor(session.minutes)} minutes. Eyes get tired before one notices: a few minutes away make better choices.`, h("button", { type: "button", class: "button button-small", onclick: () => { session.later(); input.refresh(); } }, "A little later"));

@@ -10,9 +10,12 @@ const ANSWERS: { id: AnswerName; label: string; short: string }[] = [
   { id: "right", label: "Right is better", short: "Right" },
 ];
 
+const QUESTION = "Which side does this better?";
+
 /** The fixed parts of the page: prompt, answers, banners, states without a pair. No logic beyond showing what it is told. */
 export class PlayerView {
   readonly prompt = h("h1", { class: "player-prompt" }, "");
+  readonly ask = h("p", { class: "muted player-ask" }, QUESTION);
   readonly start = h("canvas", { class: "player-start pixelated", role: "img", "aria-label": "The start frame that both sides share" });
   readonly counts = h("span", { class: "num" });
   readonly session = h("span", { class: "num", title: "How long this session lasts" });
@@ -50,6 +53,12 @@ export class PlayerView {
       element.textContent = keyLabel(key);
       element.hidden = !on || !key;
     }
+  }
+
+  /** While the answered pair is looked at again, its line says so and leads back. */
+  setReview(end: (() => void) | null): void {
+    if (end) this.ask.replaceChildren("The pair that you answered, with the inferred paths. ", h("button", { type: "button", class: "button button-small button-primary", onclick: end }, "Go on ", h("kbd", {}, "Esc")));
+    else this.ask.replaceChildren(QUESTION);
   }
 
   drawStart(draw: (context: CanvasRenderingContext2D) => void, width: number, height: number): void {

@@ -1,0 +1,55 @@
+import type { Outbox } from "../../lib/outbox";
+import type { LabelingServer } from "./server";
+import { emptyDetails, type Assignment, type Details } from "./types";
+
+interface Item {
+  id: string;
+  /** Unknown for answers of an earlier page: the server tells when it is undone. */
+  assignment: Assignment | null;
+  details: Details;
+}
+const UNDO_LAST = 10;
+
+/** The last ten answers, which can be taken back in turn. */
+export class History {
+  private items: Item[] = [];
+
+  constructor(
+    private readonly outbox: Outbox,
+    private readonly server: LabelingServer,
+  ) {}
+
+  /** Starts with what the server says can be undone, newest first. */
+  load(undoable: { choice: string }[]): void {
+    this.items = [...undoable].reverse().map(({ choice }) => ({ id: choice, assignment: null, details: emptyDetails() }));
+  }
+
+  get newest(): Item | undefined {
+    return this.items[this.items.length - 1];
+  }
+
+  push(id: string, assignment: Assignment, details: Details): void {
+    this.items.push({ id, assignment, details });
+    if (this.items.length > UNDO_LAST) this.items.shift();
+  }
+
+  forget(id: string): void {
+    this.items = this.items.filter((item) => item.id !== id);
+  }
+
+  /**
+   * Takes an answer back: out of the outbox if it did not leave yet, else from the server. Returns the assignment to answer again.
+   * Raises ApiError when the server refuses, NetworkError or Error when it can not be done now.
+   */
+  async takeBack(item: Item): Promise<Assignment> {
+    if (item.assignment && (await this.outbox.cancel(item.id))) {
+      this.forget(item.id);
+      return item.assignment;
+    }
+    if (this.outbox.has(item.id)) await this.outbox.flush();
+    if (this.outbox.has(item.id)) throw new Error("the answer is on its way; try again in a moment.");
+    const { assignment } = await this.server.undo(item.id);
+    this.forget(item.id);
+    return assignment;
+  }
+}
