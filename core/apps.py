@@ -20,6 +20,7 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         from django.utils.module_loading import autodiscover_modules
 
+        import config.celery  # noqa: F401  (shared tasks find their broker, in every process)
         from core import metrics  # noqa: F401  (registers the collectors)
         from core.jobs import check, worker  # noqa: F401  (registers kinds; connects the worker's signals)
 

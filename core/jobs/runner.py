@@ -45,7 +45,7 @@ class Child:
         self.jobs = 0
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "core.jobs.child", str(theirs)],
+                [sys.executable, "-m", "core.job_child", str(theirs)],
                 stdin=subprocess.PIPE, pass_fds=[theirs], cwd=settings.BASE_DIR, start_new_session=True,
             )  # fmt: skip
         finally:

@@ -1,4 +1,4 @@
-"""The process that runs handlers: `python -m core.jobs.child REPLY_FD`, started by `core.jobs.runner`.
+"""The process that runs handlers: `python -m core.job_child REPLY_FD`, started by `core.jobs.runner`.
 
 It reads `{"job": id, "token": token}` lines from its standard input and answers each with a line on REPLY_FD.
 A process of its own because CUDA does not survive a fork, because a handler may crash it, and because it can be
@@ -32,7 +32,6 @@ def main(reply_fd: int) -> None:
 
     from django.db import close_old_connections
 
-    import config.celery  # noqa: F401  (a handler may submit jobs)
     from core.jobs.execution import execute
     from core.models import Job
 
