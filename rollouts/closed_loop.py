@@ -43,9 +43,7 @@ def available() -> bool:
     return _runner is not None
 
 
-def run(
-    *, policy: Any, specs: Sequence[dict[str, Any]], n: int = 1, progress: Callable[[int, int], None] | None = None
-) -> list[Outcome]:
+def run(*, policy: Any, specs: Sequence[dict[str, Any]], n: int = 1, progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
     """Run the policy in the world from each spec. `n` dreams per plan; `progress(done, total)` between episodes.
 
     Raises RuntimeError if nothing was registered (training is not installed).

@@ -57,8 +57,7 @@ SCENARIOS: list[dict[str, Any]] = [
         "slug": "dog-and-clutter",
         "name": "Dog and clutter",
         "prompt": "bring the purple ball to the mat",
-        "scene_text": "the robot is at the front, a dog lies in the middle, a purple ball at the back, the mat is on the right, "
-        "two grey blocks on the floor",
+        "scene_text": "the robot is at the front, a dog lies in the middle, a purple ball at the back, the mat is on the right, two grey blocks on the floor",
         "factors": {"dog": "lying", "dog_place": "on_path", "clutter": 2, "light": "normal"},
         "tags": ["dog", "clutter", "bring"],
         "severity": 4,
@@ -88,9 +87,7 @@ def load() -> dict[str, int]:
     for number, entry in enumerate(SCENARIOS):
         scenario, created = _scenario(entry)
         made["scenarios"] += created
-        approved = list(
-            StartFrame.objects.filter(scenario_version__scenario=scenario, state="approved").values_list("pk", flat=True)
-        )
+        approved = list(StartFrame.objects.filter(scenario_version__scenario=scenario, state="approved").values_list("pk", flat=True))
         if not approved:
             approved = _frames(scenario, version, seed=1000 * number)
             made["start_frames"] += len(approved)
@@ -114,21 +111,15 @@ def _scenario(entry: dict[str, Any]) -> tuple[Scenario, bool]:
     if known:
         return known, False
     content = {key: value for key, value in entry.items() if key not in ("slug", "name")}
-    scenario = services.scenario_create(
-        name=name, content=content, created_by=None, origin=Scenario.Origin.DEMO, slug=slug
-    )
+    scenario = services.scenario_create(name=name, content=content, created_by=None, origin=Scenario.Origin.DEMO, slug=slug)
     services.scenario_set_state(scenario=scenario, state="active", by=None, reason="demo content")
     return scenario, True
 
 
 def _frames(scenario: Scenario, version: PolicyVersion, seed: int) -> list[int]:
     """Capture and generate start frames; approve the captured ones and those generated ones that the probe agrees with."""
-    captured = services.start_frame_capture(
-        scenario_version=scenario.current, policy_version=version, n=CAPTURED, seed=seed
-    )
-    generated = services.start_frames_imagine(
-        scenario_version=scenario.current, policy_version=version, n=GENERATED_TRIES, seed=seed
-    )
+    captured = services.start_frame_capture(scenario_version=scenario.current, policy_version=version, n=CAPTURED, seed=seed)
+    generated = services.start_frames_imagine(scenario_version=scenario.current, policy_version=version, n=GENERATED_TRIES, seed=seed)
     good = [row for row in generated if row.probe.get("agrees")][:GENERATED]
     ids = [row.pk for row in [*captured, *good]]
     services.start_frames_review(ids=ids, state="approved", by=None, note="demo content")

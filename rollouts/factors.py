@@ -50,6 +50,7 @@ WORDS = {
 }
 # What mining keeps its diversity over. The cosmetic factors (floor, walls, coat) vary inside a cell.
 CELL_FACTORS = ("dog", "dog_place", "clutter", "light")
+PLACELESS = ("absent", "following")
 MAX_GRID = 200
 TARGETS = OBJECTS
 
@@ -62,9 +63,10 @@ def word(value: Any) -> str:
 def validate(values: dict[str, Any]) -> dict[str, Any]:
     """Factors without empty entries, in a fixed order. Raises ValueError for a name or a value that the world lacks."""
     given = {name: value for name, value in values.items() if value not in (None, "", "any")}
-    if given.get("dog") == "absent":
-        # A dog that is not there is nowhere; two spellings of one scene would be two cells.
+    # A dog that is not there is nowhere, and one that follows starts anywhere: two spellings of one scene would be two cells.
+    if given.get("dog") in PLACELESS:
         given.pop("dog_place", None)
+    if given.get("dog") == "absent":
         given.pop("dog_coat", None)
     HouseholdFactors.from_dict(given)
     return {name: given[name] for name in CHOICES if name in given}
@@ -74,7 +76,7 @@ def cell_of(factors: dict[str, Any]) -> str:
     """The cell of fully fixed factors, as "dog=lying|dog_place=on_path|clutter=0|light=dim"."""
     parts = []
     for name in CELL_FACTORS:
-        if name == "dog_place" and factors.get("dog") == "absent":
+        if name == "dog_place" and factors.get("dog") in PLACELESS:
             continue
         parts.append(f"{name}={factors.get(name, 'any')}")
     return "|".join(parts)
@@ -126,9 +128,7 @@ def expected_in(text: str, factors: dict[str, Any] | None = None, prompt: str = 
         dog = factors["dog"] != "absent"
     elif text.strip():
         dog = False  # a described scene without a dog has none
-    found = [
-        f"{colour.lower()} {_SHAPE_OF[noun.lower()]}" for colour, noun in _OBJECT.findall(f"{text} . {prompt}")
-    ]
+    found = [f"{colour.lower()} {_SHAPE_OF[noun.lower()]}" for colour, noun in _OBJECT.findall(f"{text} . {prompt}")]
     return {"robot": True, "dog": dog, "objects": list(dict.fromkeys(found))}
 
 

@@ -95,9 +95,7 @@ class ScenarioForm(forms.Form):
 class VaryForm(forms.Form):
     """Axes of a grid: for each factor the values to try."""
 
-    rewrite_text = forms.BooleanField(
-        required=False, initial=True, label="Describe each scene anew from its factors"
-    )
+    rewrite_text = forms.BooleanField(required=False, initial=True, label="Describe each scene anew from its factors")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -139,9 +137,7 @@ class _WithVersion(forms.Form):
 class ImagineForm(_WithVersion):
     """Generate start frames from words."""
 
-    scene_text = forms.CharField(
-        max_length=1000, required=False, label="Scene in words", widget=forms.Textarea(attrs={"rows": 3})
-    )
+    scene_text = forms.CharField(max_length=1000, required=False, label="Scene in words", widget=forms.Textarea(attrs={"rows": 3}))
     n = forms.IntegerField(min_value=1, max_value=MAX_FRAMES, initial=24, label="How many")
     seed = forms.IntegerField(
         min_value=0,
@@ -173,9 +169,7 @@ class SampleForm(_WithVersion):
 
     n = forms.IntegerField(min_value=1, max_value=MAX_ROLLOUTS, initial=8, label="Rollouts a frame")
     seed = forms.IntegerField(min_value=0, max_value=MAX_SEED, required=False, label="First seed")
-    prompt = forms.CharField(
-        max_length=300, required=False, help_text="Empty: what the frame's scenario tells the robot."
-    )
+    prompt = forms.CharField(max_length=300, required=False, help_text="Empty: what the frame's scenario tells the robot.")
     policy_version = VersionField()
 
 

@@ -38,12 +38,7 @@ def sprite_sheet(frames_THW3: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
 
 def sprite_frames(sheet: np.ndarray, count: int, height: int, width: int, columns: int = COLUMNS) -> np.ndarray:
     """The inverse of `sprite_sheet`: [count, H, W, 3]."""
-    return np.stack(
-        [
-            sheet[i // columns * height : i // columns * height + height, i % columns * width : (i % columns + 1) * width]
-            for i in range(count)
-        ]
-    )
+    return np.stack([sheet[i // columns * height : i // columns * height + height, i % columns * width : (i % columns + 1) * width] for i in range(count)])
 
 
 def strip(frames_THW3: np.ndarray, every: int = 1) -> np.ndarray:

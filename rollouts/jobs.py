@@ -35,9 +35,7 @@ def sample(
 
 
 @job("rollouts.imagine", queue="gpu", max_attempts=3)
-def imagine(
-    ctx: JobContext, *, scenario_version: int, policy_version: int, n: int, seed: int = 0, scene_text: str = ""
-) -> dict[str, Any]:
+def imagine(ctx: JobContext, *, scenario_version: int, policy_version: int, n: int, seed: int = 0, scene_text: str = "") -> dict[str, Any]:
     """Generate start frames from words."""
     rows = services.start_frames_imagine(
         scenario_version=ScenarioVersion.objects.select_related("scenario").get(pk=scenario_version),
@@ -52,9 +50,7 @@ def imagine(
 
 
 @job("rollouts.capture", queue="gpu", max_attempts=3)
-def capture(
-    ctx: JobContext, *, scenario_version: int, policy_version: int | None = None, n: int, seed: int = 0
-) -> dict[str, Any]:
+def capture(ctx: JobContext, *, scenario_version: int, policy_version: int | None = None, n: int, seed: int = 0) -> dict[str, Any]:
     """Photograph the household world with the scenario's factors set."""
     rows = services.start_frame_capture(
         scenario_version=ScenarioVersion.objects.select_related("scenario").get(pk=scenario_version),
@@ -120,9 +116,7 @@ def mine_verify(ctx: JobContext, *, run: int, limit: int = 50, n: int = 1) -> di
 
 
 @job("rollouts.verify", queue="gpu", max_attempts=2)
-def verify(
-    ctx: JobContext, *, scenario_version: int, policy_version: int, episodes: int, dreams: int = 4, seed: int = 0, n: int = 1
-) -> dict[str, Any]:
+def verify(ctx: JobContext, *, scenario_version: int, policy_version: int, episodes: int, dreams: int = 4, seed: int = 0, n: int = 1) -> dict[str, Any]:
     """A scenario's dreamed failure rate beside its real one."""
     row = services.scenario_verify(
         scenario_version=ScenarioVersion.objects.get(pk=scenario_version),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,9 +59,7 @@ def evidence_of(dreams: Sequence[Any], probe: Any) -> Evidence:
     frames = np.concatenate([np.asarray(dream.frames) for dream in dreams])
     readings = probe.read(frames)
     lengths = np.cumsum([0, *(len(dream.frames) for dream in dreams)])
-    contact = np.array(
-        [dreamed_contact(readings[a:b]) for a, b in zip(lengths, lengths[1:], strict=False)], dtype=float
-    )
+    contact = np.array([dreamed_contact(readings[a:b]) for a, b in itertools.pairwise(lengths)], dtype=float)
     success = np.clip([float(dream.success) for dream in dreams], 0, 1)
     failure = 1 - success * (1 - contact)
     rejected = np.array([not dream.verdict.accepted for dream in dreams], dtype=float)

@@ -58,17 +58,13 @@ class Search:
     Raises ValueError for an unknown strategy.
     """
 
-    def __init__(
-        self, seed: int = 0, strategy: str = "map_elites", fixed_prompts: Sequence[str] = (), kinds: Sequence[str] = ("go", "bring")
-    ) -> None:
+    def __init__(self, seed: int = 0, strategy: str = "map_elites", fixed_prompts: Sequence[str] = (), kinds: Sequence[str] = ("go", "bring")) -> None:
         if strategy not in ("map_elites", "uniform"):
             raise ValueError(f"{strategy=} is not one of map_elites, uniform")
         self.strategy = strategy
         self.rng = np.random.default_rng(seed)
         self.cells = scene_factors.all_cells()
-        self.prompts = list(fixed_prompts) or [
-            PROMPTS[kind].format(x=name) for kind in kinds for name in train_targets(kind)
-        ]
+        self.prompts = list(fixed_prompts) or [PROMPTS[kind].format(x=name) for kind in kinds for name in train_targets(kind)]
         self.archive: dict[str, list[Tried]] = defaultdict(list)
         self.tried: list[Tried] = []
 
@@ -120,7 +116,7 @@ class Search:
         name = self._pick(scene_factors.CELL_FACTORS)
         values = [value for value in scene_factors.CHOICES[name][1] if value != genome.factors.get(name)]
         changed = {**genome.factors, name: self._pick(values)}
-        if changed["dog"] != "absent" and "dog_place" not in changed:
+        if changed["dog"] not in scene_factors.PLACELESS and "dog_place" not in changed:
             changed["dog_place"] = self._pick(scene_factors.CHOICES["dog_place"][1])
         return Genome(genome.prompt, scene_factors.validate(changed), self._seed())
 

@@ -29,30 +29,22 @@ class StartFrame(models.Model):
         REJECTED = "rejected", "Rejected"
         FLAGGED = "flagged", "Flagged"
 
-    scenario_version = models.ForeignKey(
-        "rollouts.ScenarioVersion", on_delete=models.PROTECT, related_name="start_frames"
-    )
+    scenario_version = models.ForeignKey("rollouts.ScenarioVersion", on_delete=models.PROTECT, related_name="start_frames")
     source = models.CharField(max_length=16, choices=Source)
     image = models.ForeignKey("core.Blob", on_delete=models.PROTECT, related_name="+")
     width = models.PositiveSmallIntegerField()
     height = models.PositiveSmallIntegerField()
     seed = models.BigIntegerField(null=True, blank=True)
     scene_text = models.TextField(max_length=1000, blank=True, default="")
-    policy_version = models.ForeignKey(
-        "rollouts.PolicyVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="start_frames"
-    )
+    policy_version = models.ForeignKey("rollouts.PolicyVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="start_frames")
     world_spec = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=16, choices=State, default=State.PROPOSED)
     reason = models.CharField(max_length=300, blank=True, default="")
     phash = models.BigIntegerField()
     probe = models.JSONField(default=dict, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
-    reviewed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    reviewed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     reviewed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -85,9 +77,7 @@ class StartFrame(models.Model):
                 condition=models.Q(world_spec__isnull=True) | models.Q(source="captured"),
                 name="start_frame_spec_only_captured",
             ),
-            models.CheckConstraint(
-                condition=models.Q(width__gte=16, height__gte=16), name="start_frame_size_at_least_16"
-            ),
+            models.CheckConstraint(condition=models.Q(width__gte=16, height__gte=16), name="start_frame_size_at_least_16"),
         ]
 
     def __str__(self) -> str:

@@ -14,16 +14,12 @@ class MiningRun(models.Model):
     summary  {"evaluated": int, "cells": int, "cells_total": int, "best": float, "seconds": float}.
     """
 
-    policy_version = models.ForeignKey(
-        "rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="mining_runs"
-    )
+    policy_version = models.ForeignKey("rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="mining_runs")
     options = models.JSONField(default=dict)
     summary = models.JSONField(default=dict, blank=True)
     job = models.ForeignKey("core.Job", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     trigger = models.CharField(max_length=20, default="page")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -63,12 +59,8 @@ class MiningCandidate(models.Model):
     strip = models.ForeignKey("core.Blob", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=16, choices=State, default=State.EVALUATED)
     real = models.JSONField(null=True, blank=True)
-    start_frame = models.OneToOneField(
-        "rollouts.StartFrame", null=True, blank=True, on_delete=models.PROTECT, related_name="mined_from"
-    )
-    reviewed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    start_frame = models.OneToOneField("rollouts.StartFrame", null=True, blank=True, on_delete=models.PROTECT, related_name="mined_from")
+    reviewed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     reviewed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -80,12 +72,9 @@ class MiningCandidate(models.Model):
             models.Index(fields=["cell"], name="candidate_by_cell"),
         ]
         constraints = [
+            models.CheckConstraint(condition=models.Q(objective__gte=0, objective__lte=1), name="candidate_objective_0_to_1"),
             models.CheckConstraint(
-                condition=models.Q(objective__gte=0, objective__lte=1), name="candidate_objective_0_to_1"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(state="accepted", start_frame__isnull=False)
-                | (~models.Q(state="accepted") & models.Q(start_frame__isnull=True)),
+                condition=models.Q(state="accepted", start_frame__isnull=False) | (~models.Q(state="accepted") & models.Q(start_frame__isnull=True)),
                 name="candidate_accepted_has_frame",
             ),
         ]
@@ -97,9 +86,7 @@ class MiningCandidate(models.Model):
 class Verification(models.Model):
     """A scenario's dreamed failure rate beside its real one: closed-loop episodes in the world with its factors."""
 
-    scenario_version = models.ForeignKey(
-        "rollouts.ScenarioVersion", on_delete=models.PROTECT, related_name="verifications"
-    )
+    scenario_version = models.ForeignKey("rollouts.ScenarioVersion", on_delete=models.PROTECT, related_name="verifications")
     policy_version = models.ForeignKey("rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="+")
     dreamed_n = models.PositiveIntegerField()
     dreamed_failures = models.PositiveIntegerField()

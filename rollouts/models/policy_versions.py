@@ -23,25 +23,19 @@ class PolicyVersion(models.Model):
         RETIRED = "retired", "Retired"
 
     name = models.CharField(max_length=80, unique=True)
-    parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
-    )
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
     state = models.CharField(max_length=16, choices=State, default=State.CANDIDATE, db_index=True)
     is_active = models.BooleanField(default=False)
     components = models.JSONField()
     lineage = models.JSONField(default=dict, blank=True)
     metrics = models.JSONField(default=dict, blank=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["is_active"], condition=models.Q(is_active=True), name="policy_version_one_active"
-            ),
+            models.UniqueConstraint(fields=["is_active"], condition=models.Q(is_active=True), name="policy_version_one_active"),
             models.CheckConstraint(
                 condition=models.Q(state__in=["candidate", "promoted", "rejected", "retired"]),
                 name="policy_version_state_known",

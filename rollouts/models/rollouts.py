@@ -21,9 +21,7 @@ class Rollout(models.Model):
     COLUMNS = 5
 
     start_frame = models.ForeignKey("rollouts.StartFrame", on_delete=models.PROTECT, related_name="rollouts")
-    policy_version = models.ForeignKey(
-        "rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="rollouts"
-    )
+    policy_version = models.ForeignKey("rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="rollouts")
     prompt = models.CharField(max_length=300)
     seed = models.BigIntegerField()
     sampler = models.JSONField(default=dict, blank=True)
@@ -57,9 +55,7 @@ class Rollout(models.Model):
             # The target of composite foreign keys: a comparison proves that both its rollouts share a start frame.
             models.UniqueConstraint(fields=["id", "start_frame"], name="rollout_id_start_frame"),
             models.CheckConstraint(condition=models.Q(frame_count__gte=2), name="rollout_has_a_future"),
-            models.CheckConstraint(
-                condition=models.Q(success__gte=0, success__lte=1), name="rollout_success_0_to_1"
-            ),
+            models.CheckConstraint(condition=models.Q(success__gte=0, success__lte=1), name="rollout_success_0_to_1"),
         ]
 
     def __str__(self) -> str:

@@ -28,12 +28,8 @@ class Scenario(models.Model):
     name = models.CharField(max_length=120)
     state = models.CharField(max_length=16, choices=State, default=State.DRAFT, db_index=True)
     origin = models.CharField(max_length=16, choices=Origin, default=Origin.AUTHORED)
-    derived_from = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived"
-    )
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    derived_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -41,9 +37,7 @@ class Scenario(models.Model):
         ordering = ["-updated_at", "-id"]
         indexes = [models.Index(fields=["-updated_at", "-id"], name="scenario_recent")]
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(state__in=["draft", "active", "retired"]), name="scenario_state_known"
-            ),
+            models.CheckConstraint(condition=models.Q(state__in=["draft", "active", "retired"]), name="scenario_state_known"),
         ]
 
     def __str__(self) -> str:
@@ -81,23 +75,17 @@ class ScenarioVersion(models.Model):
     scene_text = models.TextField(max_length=1000)
     factors = models.JSONField(default=dict)
     tags = models.JSONField(default=list, blank=True)
-    severity = models.PositiveSmallIntegerField(
-        default=3, validators=[MinValueValidator(1), MaxValueValidator(5)]
-    )
+    severity = models.PositiveSmallIntegerField(default=3, validators=[MinValueValidator(1), MaxValueValidator(5)])
     behaviours = models.TextField(blank=True, default="")
     notes = models.TextField(blank=True, default="")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["scenario_id", "-number"]
         constraints = [
             models.UniqueConstraint(fields=["scenario", "number"], name="scenario_version_number_unique"),
-            models.CheckConstraint(
-                condition=models.Q(severity__gte=1, severity__lte=5), name="scenario_version_severity_1_to_5"
-            ),
+            models.CheckConstraint(condition=models.Q(severity__gte=1, severity__lte=5), name="scenario_version_severity_1_to_5"),
             models.CheckConstraint(condition=~models.Q(prompt=""), name="scenario_version_has_prompt"),
         ]
 

@@ -25,4 +25,5 @@ __all__ = [
     "saved_views",
     "scenario_tags",
     "scenarios_filtered",
+    "start_frames_filtered",
 ]

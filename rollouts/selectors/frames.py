@@ -47,11 +47,7 @@ def start_frames_filtered(
     if seed.lstrip("-").isdigit() and len(seed) < 19:
         rows = rows.filter(seed=int(seed))
     for term in q.split()[:8]:
-        rows = rows.filter(
-            Q(scene_text__icontains=term)
-            | Q(scenario_version__scenario__name__icontains=term)
-            | Q(reason__icontains=term)
-        )
+        rows = rows.filter(Q(scene_text__icontains=term) | Q(scenario_version__scenario__name__icontains=term) | Q(reason__icontains=term))
     return rows
 
 

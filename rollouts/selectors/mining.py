@@ -48,15 +48,11 @@ def coverage(*, policy_version: PolicyVersion) -> dict[str, Any]:
     Returns {"columns": [label], "rows": [{"label", "cells": [{...}]}], "tried": n, "cells": n, "covered": n}.
     """
     found = cell_outcomes(policy_version=policy_version)
-    columns = [
-        (clutter, light)
-        for light in scene_factors.CHOICES["light"][1]
-        for clutter in scene_factors.CHOICES["clutter"][1]
-    ]
+    columns = [(clutter, light) for light in scene_factors.CHOICES["light"][1] for clutter in scene_factors.CHOICES["clutter"][1]]
     rows = []
     for dog in scene_factors.CHOICES["dog"][1]:
-        for place in (None,) if dog == "absent" else scene_factors.CHOICES["dog_place"][1]:
-            label = "no dog" if place is None else f"{scene_factors.word(dog)}, {scene_factors.word(place)}"
+        for place in (None,) if dog in scene_factors.PLACELESS else scene_factors.CHOICES["dog_place"][1]:
+            label = scene_factors.phrase("dog", dog) if place is None else f"{scene_factors.word(dog)}, {scene_factors.word(place)}"
             cells = []
             for clutter, light in columns:
                 scene = {"dog": dog, "dog_place": place, "clutter": clutter, "light": light}

@@ -27,9 +27,7 @@ def rollouts_filtered(
     sort: str = "recent",
 ) -> QuerySet[Rollout]:
     """Rollouts, newest first, or by value. `check` is the name of a constraint that they failed."""
-    rows = Rollout.objects.select_related(
-        "start_frame__scenario_version__scenario", "start_frame__image", "policy_version", "sprite"
-    )
+    rows = Rollout.objects.select_related("start_frame__scenario_version__scenario", "start_frame__image", "policy_version", "sprite")
     if scenario:
         rows = rows.filter(start_frame__scenario_version__scenario__slug=scenario)
     if version.isdigit():

@@ -39,10 +39,7 @@ def scenarios_filtered(
     q searches name, slug, prompt, scene text, notes and tags of the current version, every word somewhere.
     Without a state, retired ones are left out ("all" shows them).
     """
-    latest = {
-        f"latest_{name}": Subquery(LATEST.values(name)[:1])
-        for name in ("id", "severity", "prompt", "scene_text", "notes", "tags", "factors")
-    }
+    latest = {f"latest_{name}": Subquery(LATEST.values(name)[:1]) for name in ("id", "severity", "prompt", "scene_text", "notes", "tags", "factors")}
     rows = (
         Scenario.objects.annotate(**latest)
         .annotate(approved_frames=_frames(state="approved"), open_frames=_frames(state="proposed"))
@@ -104,9 +101,7 @@ def version_history(scenario: Scenario) -> list[dict[str, Any]]:
     from rollouts.services.scenarios import CONTENT
 
     versions = list(
-        scenario.versions.annotate(
-            frames=Count("start_frames"), approved=Count("start_frames", filter=Q(start_frames__state="approved"))
-        )
+        scenario.versions.annotate(frames=Count("start_frames"), approved=Count("start_frames", filter=Q(start_frames__state="approved")))
         .select_related("created_by")
         .order_by(F("number").desc())
     )

@@ -82,9 +82,7 @@ def start_frame_create(
     return row
 
 
-def probe_check(
-    *, policy: Policy, frames_NHW3: np.ndarray, expected: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def probe_check(*, policy: Policy, frames_NHW3: np.ndarray, expected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the policy's probe sees in each frame, and where that differs from what is expected (one entry a frame).
 
     Returns what `StartFrame.probe` holds, for each frame.
@@ -182,13 +180,9 @@ def start_frame_capture(
                     "factors": scenario_version.factors,
                 }
                 try:
-                    _, info = world.reset(
-                        seed=spec["seed"], options={"prompt": spec["prompt"], "factors": spec["factors"]}
-                    )
+                    _, info = world.reset(seed=spec["seed"], options={"prompt": spec["prompt"], "factors": spec["factors"]})
                 except ValueError as error:
-                    raise RolloutsError(
-                        f"The household world cannot set this scene: {error}.", "world_refused"
-                    ) from error
+                    raise RolloutsError(f"The household world cannot set this scene: {error}.", "world_refused") from error
                 shots.append(np.asarray(world.render()))
                 # With every factor decided, the same seed still gives the same episode, and the row says what it shows.
                 specs.append({**spec, "factors": info["factors"]})
@@ -219,9 +213,7 @@ def start_frame_capture(
     return made
 
 
-def start_frames_probe(
-    *, start_frames: Iterable[StartFrame], policy_version: PolicyVersion, ctx: JobContext | None = None
-) -> dict[str, Any]:
+def start_frames_probe(*, start_frames: Iterable[StartFrame], policy_version: PolicyVersion, ctx: JobContext | None = None) -> dict[str, Any]:
     """Let the probe read frames that nobody has read yet. Returns {"read": n, "disagree": n}."""
     rows = [row for row in start_frames if not row.probe]
     disagree = 0
@@ -244,9 +236,7 @@ def start_frames_probe(
     return {"read": len(rows), "disagree": disagree}
 
 
-def start_frame_upload(
-    *, scenario_version: ScenarioVersion, files: Sequence[tuple[str, str, bytes]], created_by: Any
-) -> tuple[list[StartFrame], list[str]]:
+def start_frame_upload(*, scenario_version: ScenarioVersion, files: Sequence[tuple[str, str, bytes]], created_by: Any) -> tuple[list[StartFrame], list[str]]:
     """Take uploaded pictures, each as (name, claimed type, bytes).
 
     Returns the frames that were made and the sentences for those refused; a refused file leaves nothing behind.
@@ -280,9 +270,7 @@ def start_frame_upload(
 
 
 @transaction.atomic
-def start_frames_review(
-    *, ids: Iterable[int], state: str, by: Any, reason: str = "", default_reason: str = "", note: str = ""
-) -> list[StartFrame]:
+def start_frames_review(*, ids: Iterable[int], state: str, by: Any, reason: str = "", default_reason: str = "", note: str = "") -> list[StartFrame]:
     """Approve, reject, flag or reopen start frames, many at once; one audit entry for each that changed.
 
     default_reason: when a rejection or flag comes without a reason, what the probe said against the frame is kept, or
@@ -296,12 +284,7 @@ def start_frames_review(
     needs_reason = state in (StartFrame.State.REJECTED, StartFrame.State.FLAGGED)
     if needs_reason and not (reason or default_reason):
         raise RolloutsError("Say why: a rejection or a flag needs a reason.", "reason_missing")
-    rows = list(
-        StartFrame.objects.select_for_update(of=("self",))
-        .select_related("scenario_version__scenario")
-        .filter(pk__in=list(ids))
-        .order_by("pk")
-    )
+    rows = list(StartFrame.objects.select_for_update(of=("self",)).select_related("scenario_version__scenario").filter(pk__in=list(ids)).order_by("pk"))
     changed = []
     now = timezone.now()
     for row in rows:
@@ -314,8 +297,6 @@ def start_frames_review(
         row.reviewed_by, row.reviewed_at = by, now
         changed.append(row)
         audit.record(actor=by, action=f"start_frame.{state}", target=row, before=before, after=after, reason=note or after["reason"])
-        publish(
-            topic_of(row.scenario_version.scenario.slug), "start_frame.reviewed", {"id": row.pk, "state": row.state}
-        )
+        publish(topic_of(row.scenario_version.scenario.slug), "start_frame.reviewed", {"id": row.pk, "state": row.state})
     StartFrame.objects.bulk_update(changed, ["state", "reason", "reviewed_by", "reviewed_at"])
     return changed

@@ -22,10 +22,7 @@ def scenarios_export(*, scenarios: Iterable[Scenario], kind: str) -> str:
     """The current versions as a document of `kind` "yaml" or "json", which `scenarios_import` reads back."""
     document = {
         "format": FORMAT,
-        "scenarios": [
-            {"slug": scenario.slug, "name": scenario.name, "state": str(scenario.state), **content_of(scenario.current)}
-            for scenario in scenarios
-        ],
+        "scenarios": [{"slug": scenario.slug, "name": scenario.name, "state": str(scenario.state), **content_of(scenario.current)} for scenario in scenarios],
     }
     if kind == "json":
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -49,7 +46,7 @@ def scenarios_parse(*, data: bytes) -> list[dict[str, Any]]:
     if len(data) > MAX_BYTES:
         raise RolloutsError("The file is larger than 1 MB.", "too_large")
     try:
-        document = yaml.load(data.decode("utf-8"), Loader=_PlainLoader)  # noqa: S506: a subclass of SafeLoader
+        document = yaml.load(data.decode("utf-8"), Loader=_PlainLoader)  # noqa: S506 (a subclass of SafeLoader)
     except UnicodeDecodeError as error:
         raise RolloutsError("The file is not UTF-8 text.", "not_text") from error
     except yaml.YAMLError as error:
@@ -87,9 +84,7 @@ def scenarios_import(*, data: bytes, by: Any) -> dict[str, list[Scenario]]:
                 raise RolloutsError("name and slug must be text.", "wrong_type")
             known = Scenario.objects.filter(slug=slug).first() if slug else None
             if known is None:
-                result["created"].append(
-                    scenario_create(name=name or slug, content=content, created_by=by, origin=Scenario.Origin.IMPORTED)
-                )
+                result["created"].append(scenario_create(name=name or slug, content=content, created_by=by, origin=Scenario.Origin.IMPORTED))
                 continue
             number = known.current.number
             version = scenario_edit(scenario=known, content=content, by=by, name=name)

@@ -150,11 +150,7 @@ def mining_candidate_accept(*, candidate: MiningCandidate, by: Any) -> StartFram
     row = _undecided(candidate)
     scene = row.world_spec["factors"]
     scenario = (
-        Scenario.objects.filter(
-            origin=Scenario.Origin.MINED, versions__factors=scene, versions__prompt=row.prompt, state="active"
-        )
-        .order_by("pk")
-        .first()
+        Scenario.objects.filter(origin=Scenario.Origin.MINED, versions__factors=scene, versions__prompt=row.prompt, state="active").order_by("pk").first()
     )
     if scenario is None or scenario.current.factors != scene or scenario.current.prompt != row.prompt:
         words = ", ".join(scene_factors.phrase(name, scene[name]) for name in scene_factors.CELL_FACTORS if name in scene)
@@ -194,9 +190,7 @@ def mining_candidate_decline(*, candidate: MiningCandidate, by: Any, reason: str
 
 
 def _undecided(candidate: MiningCandidate) -> MiningCandidate:
-    row = (
-        MiningCandidate.objects.select_for_update(of=("self",)).select_related("run__policy_version").get(pk=candidate.pk)
-    )
+    row = MiningCandidate.objects.select_for_update(of=("self",)).select_related("run__policy_version").get(pk=candidate.pk)
     if row.state in (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED):
         raise RolloutsError(f"This proposal was {row.get_state_display().lower()} already.", "decided")
     return row
@@ -216,9 +210,7 @@ def _decide(row: MiningCandidate, state: str, by: Any, frame: StartFrame | None,
     )
 
 
-def mining_verify(
-    *, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContext | None = None
-) -> dict[str, Any]:
+def mining_verify(*, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContext | None = None) -> dict[str, Any]:
     """Replay a run's worst candidates in physics under the run's policy: does a dreamed failure really happen?
 
     Returns {"episodes", "failures", "contacts"}. Raises RolloutsError if no closed loop is installed.

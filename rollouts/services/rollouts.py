@@ -129,9 +129,7 @@ def rollouts_sample_many(
     was taken back meanwhile is skipped, not an error: the others are still wanted.
     """
     result: dict[str, Any] = {"rollouts": 0, "accepted": 0, "rejected": {}, "skipped": []}
-    frames = {
-        row.pk: row for row in StartFrame.objects.select_related("scenario_version").filter(pk__in=list(start_frames))
-    }
+    frames = {row.pk: row for row in StartFrame.objects.select_related("scenario_version").filter(pk__in=list(start_frames))}
     for at, pk in enumerate(start_frames):
         part = _Part(ctx, at, len(start_frames)) if ctx else None
         frame = frames.get(pk)
@@ -179,9 +177,7 @@ def _fields(dream: Dream, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "sampler": settings,
         "sprite": blob_store(png_bytes(sprite_sheet(frames_THW3)), "image/png"),
-        "latents": blob_store(
-            safetensors_bytes({"latents": latents}), "application/octet-stream", audience="researchers"
-        ),
+        "latents": blob_store(safetensors_bytes({"latents": latents}), "application/octet-stream", audience="researchers"),
         "frame_count": len(frames_THW3),
         "fps": float(settings.get("fps", DEFAULT_FPS)),
         "width": frames_THW3.shape[2],

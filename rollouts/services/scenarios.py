@@ -97,13 +97,9 @@ def scenario_create(
     for attempt in range(3):
         try:
             with transaction.atomic():
-                scenario = Scenario.objects.create(
-                    slug=slug or _slug_for(name), name=name, origin=origin, derived_from=derived_from, created_by=created_by
-                )
+                scenario = Scenario.objects.create(slug=slug or _slug_for(name), name=name, origin=origin, derived_from=derived_from, created_by=created_by)
                 ScenarioVersion.objects.create(scenario=scenario, number=1, created_by=created_by, **clean)
-                audit.record(
-                    actor=created_by, action="scenario.create", target=scenario, after={"name": name, **clean}
-                )
+                audit.record(actor=created_by, action="scenario.create", target=scenario, after={"name": name, **clean})
                 return scenario
         except IntegrityError as error:  # somebody took the slug between the look and the write
             if slug:
@@ -114,9 +110,7 @@ def scenario_create(
 
 
 @transaction.atomic
-def scenario_edit(
-    *, scenario: Scenario, content: dict[str, Any], by: Any, name: str = "", base_number: int | None = None
-) -> ScenarioVersion:
+def scenario_edit(*, scenario: Scenario, content: dict[str, Any], by: Any, name: str = "", base_number: int | None = None) -> ScenarioVersion:
     """Edit a scenario: other content becomes a new version; start frames and rollouts keep the version they were made for.
 
     base_number: the version that the editor saw. Raises RolloutsError (code "edited_meanwhile") if somebody
@@ -128,8 +122,7 @@ def scenario_edit(
     current = row.current
     if base_number is not None and base_number != current.number:
         raise RolloutsError(
-            f"Somebody wrote version {current.number} while you edited version {base_number}. "
-            "Look at theirs, then save again.",
+            f"Somebody wrote version {current.number} while you edited version {base_number}. Look at theirs, then save again.",
             "edited_meanwhile",
         )
     before = content_of(current)
@@ -138,9 +131,7 @@ def scenario_edit(
     changed = {key: value for key, value in clean.items() if before[key] != value}
     version = current
     if changed:
-        version = ScenarioVersion.objects.create(
-            scenario=row, number=current.number + 1, created_by=by, **clean
-        )
+        version = ScenarioVersion.objects.create(scenario=row, number=current.number + 1, created_by=by, **clean)
     if changed or name != row.name:
         audit.record(
             actor=by,
@@ -192,9 +183,7 @@ def scenario_duplicate(*, scenario: Scenario, by: Any, name: str = "") -> Scenar
 
 
 @transaction.atomic
-def scenario_vary(
-    *, scenario: Scenario, axes: dict[str, list[Any]], by: Any, rewrite_text: bool = True
-) -> list[Scenario]:
+def scenario_vary(*, scenario: Scenario, axes: dict[str, list[Any]], by: Any, rewrite_text: bool = True) -> list[Scenario]:
     """One draft for every combination of the axes' values over the scenario's factors; the original's own is left out.
 
     rewrite_text: describe each scene anew from its factors, since the original's words would contradict them.

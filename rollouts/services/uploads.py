@@ -64,19 +64,13 @@ def image_reencode(*, data: bytes, name: str, content_type: str, size: int) -> n
     if not data:
         raise refuse(name, "it is empty.", "empty")
     if len(data) > MAX_BYTES:
-        raise refuse(
-            name, f"it has {len(data) / 1e6:.1f} MB; {MAX_BYTES // 1024 // 1024} MB are allowed.", "too_large"
-        )
+        raise refuse(name, f"it has {len(data) / 1e6:.1f} MB; {MAX_BYTES // 1024 // 1024} MB are allowed.", "too_large")
     found = _signature(data, name)
     extension = name.rsplit(".", 1)[-1].lower() if "." in name else ""
     if EXTENSIONS.get(extension) != found:
-        raise refuse(
-            name, f"it is a {found} picture, but its name ends in “.{extension}”. Rename or convert it.", "wrong_type"
-        )
+        raise refuse(name, f"it is a {found} picture, but its name ends in “.{extension}”. Rename or convert it.", "wrong_type")
     if FORMATS.get(content_type.split(";")[0].strip().lower()) != found:
-        raise refuse(
-            name, f"it is a {found} picture, but was sent as “{content_type[:40]}”.", "wrong_type"
-        )
+        raise refuse(name, f"it is a {found} picture, but was sent as “{content_type[:40]}”.", "wrong_type")
     end = {"PNG": _png_end, "JPEG": _jpeg_end, "WEBP": _webp_end}[found](data)
     if end is None:
         raise refuse(name, "it is damaged or cut off.", "damaged")
@@ -168,9 +162,7 @@ def _decode(data: bytes, name: str, found: str, size: int) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=[found]) as image:
         width, height = image.size
         if width > MAX_SIDE or height > MAX_SIDE:
-            raise refuse(
-                name, f"it has {width} x {height} pixels; {MAX_SIDE} x {MAX_SIDE} are allowed.", "too_many_pixels"
-            )
+            raise refuse(name, f"it has {width} x {height} pixels; {MAX_SIDE} x {MAX_SIDE} are allowed.", "too_many_pixels")
         if min(width, height) < MIN_SIDE:
             raise refuse(name, f"it has {width} x {height} pixels; at least {MIN_SIDE} a side are needed.", "too_small")
         if max(width, height) > MAX_ASPECT * min(width, height):

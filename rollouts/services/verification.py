@@ -64,9 +64,7 @@ def scenario_verify(
                 try:
                     world.reset(seed=spec["seed"], options={"prompt": spec["prompt"], "factors": spec["factors"]})
                 except ValueError as error:
-                    raise RolloutsError(
-                        f"The household world cannot set this scene: {error}.", "world_refused"
-                    ) from error
+                    raise RolloutsError(f"The household world cannot set this scene: {error}.", "world_refused") from error
                 futures = policy.dream(np.asarray(world.render()), spec["prompt"], n=dreams, seed=spec["seed"])
                 dreamed += evidence_of(futures, policy.probe).failure * dreams
             outcomes += closed_loop.run(policy=policy, specs=part, n=n)

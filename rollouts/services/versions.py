@@ -56,9 +56,7 @@ def policy_version_create(
             raise RolloutsError(f"{directory.name} holds no policy: the file for “{needed}” is missing.", "no_policy")
     if PolicyVersion.objects.filter(name=name).exists():
         raise RolloutsError(f"There already is a policy version called “{name}”.", "name_taken")
-    components = {
-        component_name(path): blob_store(path, SUFFIXES[path.suffix], audience="researchers").sha256 for path in files
-    }
+    components = {component_name(path): blob_store(path, SUFFIXES[path.suffix], audience="researchers").sha256 for path in files}
     return PolicyVersion.objects.create(
         name=name,
         parent=parent,

@@ -67,22 +67,16 @@ def frames_arriving(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required("researcher")
 def start_frame(request: HttpRequest, pk: int) -> HttpResponse:
     frame = get_object_or_404(
-        StartFrame.objects.select_related(
-            "scenario_version__scenario", "policy_version", "image", "created_by", "reviewed_by"
-        ),
+        StartFrame.objects.select_related("scenario_version__scenario", "policy_version", "image", "created_by", "reviewed_by"),
         pk=pk,
     )
     twins = selectors.near_duplicates([frame]).get(frame.pk, [])
-    rollouts = list(
-        selectors.rollouts_filtered(start_frame=str(pk)).order_by("-policy_version_id", "-accepted", "-value")[:24]
-    )
+    rollouts = list(selectors.rollouts_filtered(start_frame=str(pk)).order_by("-policy_version_id", "-accepted", "-value")[:24])
     same_seed = StartFrame.objects.none()
     if frame.seed is not None and frame.source == StartFrame.Source.GENERATED:
         same_seed = (
             StartFrame.objects.select_related("image")
-            .filter(
-                seed=frame.seed, source=frame.source, scenario_version__scenario=frame.scenario_version.scenario
-            )
+            .filter(seed=frame.seed, source=frame.source, scenario_version__scenario=frame.scenario_version.scenario)
             .exclude(pk=pk)
         )[:12]
     return render(
@@ -97,9 +91,7 @@ def start_frame(request: HttpRequest, pk: int) -> HttpResponse:
             "rollouts": rollouts,
             "viewer": json.dumps({"rollouts": [selectors.rollout_card(row) for row in rollouts], "autoplay": True}),
             "sample_form": SampleForm(initial={"n": 8}),
-            "like_form": ImagineForm(
-                initial={"scene_text": frame.scene_text, "n": 12, "seed": frame.seed}, auto_id="like_%s"
-            ),
+            "like_form": ImagineForm(initial={"scene_text": frame.scene_text, "n": 12, "seed": frame.seed}, auto_id="like_%s"),
             "reasons": REASONS,
             "audit": AuditEntry.objects.filter(target_type="rollouts.StartFrame", target_id=str(pk))[:10],
         },
@@ -190,9 +182,7 @@ def frames_upload(request: HttpRequest, slug: str) -> HttpResponse:
     read = ((file.name or "", file.content_type or "", file.read(MAX_BYTES + 1)) for file in files)
     made, refused = [], []
     for one in read:
-        some, wrong = services.start_frame_upload(
-            scenario_version=scenario.current, files=[one], created_by=request.user
-        )
+        some, wrong = services.start_frame_upload(scenario_version=scenario.current, files=[one], created_by=request.user)
         made += some
         refused += wrong
     for sentence in refused[:10]:

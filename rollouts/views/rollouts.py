@@ -34,12 +34,7 @@ def rollouts(request: HttpRequest) -> HttpResponse:
             "page": page,
             "viewer": json.dumps(
                 {
-                    "rollouts": [
-                        selectors.rollout_card(
-                            row, f"{row.start_frame.scenario_version.scenario.name} · {row.policy_version.name}"
-                        )
-                        for row in page
-                    ],
+                    "rollouts": [selectors.rollout_card(row, f"{row.start_frame.scenario_version.scenario.name} · {row.policy_version.name}") for row in page],
                     "overlay": True,
                 }
             ),
@@ -64,9 +59,7 @@ def rollouts(request: HttpRequest) -> HttpResponse:
 @role_required("researcher")
 def rollout(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(
-        Rollout.objects.select_related(
-            "start_frame__scenario_version__scenario", "start_frame__image", "policy_version", "sprite", "latents"
-        ),
+        Rollout.objects.select_related("start_frame__scenario_version__scenario", "start_frame__image", "policy_version", "sprite", "latents"),
         pk=pk,
     )
     siblings = list(
@@ -75,10 +68,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
         .exclude(pk=pk)
         .order_by("seed")[:15]
     )
-    steps = [
-        {"at": i / row.fps, "action": action, "xy": row.path[i + 1] if i + 1 < len(row.path) else None}
-        for i, action in enumerate(row.actions)
-    ]
+    steps = [{"at": i / row.fps, "action": action, "xy": row.path[i + 1] if i + 1 < len(row.path) else None} for i, action in enumerate(row.actions)]
     return render(
         request,
         "rollouts/rollout.html",
@@ -98,10 +88,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _speed_chart(row: Rollout) -> dict:
     """Speed along the inferred path, in m/s over seconds."""
-    speeds = [
-        ((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5 * row.fps
-        for a, b in zip(row.path, row.path[1:], strict=False)
-    ]
+    speeds = [((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2) ** 0.5 * row.fps for a, b in zip(row.path, row.path[1:], strict=False)]
     return {
         "kind": "line",
         "title": "Speed along the inferred path",
@@ -137,9 +124,7 @@ def rollouts_sample(request: HttpRequest) -> HttpResponse:
     seed = data["seed"]
     if seed is None:
         # Re-sampling without a seed means new dreams: go on after the seeds that were used.
-        used = Rollout.objects.filter(start_frame__in=frames, policy_version=data["policy_version"]).aggregate(
-            last=Max("seed")
-        )["last"]
+        used = Rollout.objects.filter(start_frame__in=frames, policy_version=data["policy_version"]).aggregate(last=Max("seed"))["last"]
         seed = 0 if used is None else used + 1
     job = submit(
         kind="rollouts.sample",

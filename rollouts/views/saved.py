@@ -22,9 +22,7 @@ def saved_view_create(request: HttpRequest) -> HttpResponse:
         return redirect("rollouts:scenarios")
     data = form.cleaned_data
     query = QueryDict(data["query"]).urlencode()  # parsed and written anew: nothing but a query string gets in
-    view, _ = SavedView.objects.update_or_create(
-        owner=request.user, page=data["page"], name=data["name"].strip(), defaults={"query": query}
-    )
+    view, _ = SavedView.objects.update_or_create(owner=request.user, page=data["page"], name=data["name"].strip(), defaults={"query": query})
     messages.success(request, f"Saved as “{view.name}”.")
     return redirect(view)
 

@@ -93,9 +93,7 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             "sample_form": SampleForm(auto_id="sample_%s"),
             "verifications": version.verifications.select_related("policy_version")[:5],
             "audit": AuditEntry.objects.filter(target_type="rollouts.Scenario", target_id=str(row.pk))[:10],
-            "transitions": [
-                state for state in Scenario.State if state in services.TRANSITIONS[Scenario.State(row.state)]
-            ],
+            "transitions": [state for state in Scenario.State if state in services.TRANSITIONS[Scenario.State(row.state)]],
         },
     )
 
@@ -117,9 +115,7 @@ def scenario_new(request: HttpRequest) -> HttpResponse:
     form = ScenarioForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            made = services.scenario_create(
-                name=form.cleaned_data["name"], content=form.cleaned_data["content"], created_by=request.user
-            )
+            made = services.scenario_create(name=form.cleaned_data["name"], content=form.cleaned_data["content"], created_by=request.user)
             messages.success(request, f"“{made.name}” is a draft now. Give it start frames, then activate it.")
             return redirect(made)
         except services.RolloutsError as error:
@@ -188,9 +184,7 @@ def scenario_vary(request: HttpRequest, slug: str) -> HttpResponse:
         messages.error(request, "Choose values from the list.")
         return redirect(row)
     try:
-        made = services.scenario_vary(
-            scenario=row, axes=form.axes(), by=request.user, rewrite_text=form.cleaned_data["rewrite_text"]
-        )
+        made = services.scenario_vary(scenario=row, axes=form.axes(), by=request.user, rewrite_text=form.cleaned_data["rewrite_text"])
     except services.RolloutsError as error:
         messages.error(request, str(error))
         return redirect(row)

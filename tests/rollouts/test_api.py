@@ -17,7 +17,8 @@ def post(client, path, body):
 def test_lists_are_for_researchers(name, researcher_client, annotator_client, client, make_rollout):
     make_rollout()
     response = researcher_client.get(f"/api/v1/{name}/")
-    assert response.status_code == 200 and len(response.json()["results"]) == 1
+    assert response.status_code == 200
+    assert len(response.json()["results"]) == 1
     assert annotator_client.get(f"/api/v1/{name}/").status_code == 403
     assert client.get(f"/api/v1/{name}/").status_code in (401, 403)
 
@@ -46,7 +47,8 @@ def test_writing_a_scenario(admin_client_, researcher_client):
     body = {"name": "By program", **CONTENT}
     assert post(researcher_client, "scenarios/", body).status_code == 403
     response = post(admin_client_, "scenarios/", body)
-    assert response.status_code == 201 and response.json()["slug"] == "by-program"
+    assert response.status_code == 201
+    assert response.json()["slug"] == "by-program"
     assert post(admin_client_, "scenarios/", {**body, "factors": {"dog": "flying"}}).json()["code"] == "bad_factor"
     assert post(admin_client_, "scenarios/by-program/state/", {"state": "active"}).json()["state"] == "active"
     assert Scenario.objects.get().state == "active"
@@ -54,7 +56,8 @@ def test_writing_a_scenario(admin_client_, researcher_client):
 
 def test_imagining_and_sampling_answer_with_a_job(admin_client_, researcher_client, scenario, version, make_frame):
     response = post(admin_client_, "start-frames/imagine/", {"scenario": scenario.slug, "n": 4})
-    assert response.status_code == 202 and Job.objects.get(pk=response.json()["job"]).kind == "rollouts.imagine"
+    assert response.status_code == 202
+    assert Job.objects.get(pk=response.json()["job"]).kind == "rollouts.imagine"
     frame = make_frame()
     body = {"start_frames": [frame.pk], "n": 4}
     assert post(researcher_client, "rollouts/sample/", body).json()["code"] == "frame_not_approved"
@@ -66,4 +69,5 @@ def test_imagining_and_sampling_answer_with_a_job(admin_client_, researcher_clie
 
 def test_without_an_active_version_it_says_so(admin_client_, scenario):
     response = post(admin_client_, "start-frames/imagine/", {"scenario": scenario.slug, "n": 4})
-    assert response.status_code == 409 and response.json()["code"] == "no_active_version"
+    assert response.status_code == 409
+    assert response.json()["code"] == "no_active_version"

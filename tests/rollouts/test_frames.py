@@ -24,7 +24,8 @@ def test_reviewing_many_writes_one_audit_entry_each(make_frame, admin_person):
     entries = AuditEntry.objects.filter(target_type="rollouts.StartFrame")
     assert entries.filter(action="start_frame.approved").count() == 3
     (rejected,) = entries.filter(action="start_frame.rejected")
-    assert rejected.before["state"] == "approved" and rejected.reason == "blurred"
+    assert rejected.before["state"] == "approved"
+    assert rejected.reason == "blurred"
 
 
 def test_a_rejection_needs_a_reason_or_takes_the_probes(make_frame, admin_person):

@@ -16,7 +16,9 @@ def test_what_is_exported_can_be_imported_elsewhere(scenario, admin_person, kind
     renamed = text.replace("dog-on-the-way", "elsewhere").replace("Dog on the way", "Elsewhere")
     result = services.scenarios_import(data=renamed.encode(), by=admin_person)
     (made,) = result["created"]
-    assert made.slug == "elsewhere" and made.state == "draft" and made.origin == "imported"
+    assert made.slug == "elsewhere"
+    assert made.state == "draft"
+    assert made.origin == "imported"
     assert services.content_of(made.current) == services.content_of(scenario.current)
 
 
@@ -36,7 +38,7 @@ def test_a_changed_entry_becomes_a_new_version(scenario, admin_person):
 def test_one_bad_entry_imports_nothing_and_is_named(admin_person):
     good = {"name": "Good", **CONTENT}
     document = {"format": FORMAT, "scenarios": [good, {**good, "name": "Bad", "severity": 9}]}
-    with pytest.raises(services.RolloutsError, match="Entry 2: .*severity"):
+    with pytest.raises(services.RolloutsError, match=r"Entry 2: .*severity"):
         services.scenarios_import(data=json.dumps(document).encode(), by=admin_person)
     assert not Scenario.objects.exists()
 

@@ -12,18 +12,21 @@ from tests.rollouts.conftest import CONTENT
 def test_it_creates_a_draft_with_version_one_and_an_audit_entry(scenario, admin_person):
     assert (scenario.state, scenario.slug, scenario.current.number) == ("draft", "dog-on-the-way", 1)
     entry = AuditEntry.objects.get(action="scenario.create")
-    assert entry.actor == admin_person and entry.after["factors"] == CONTENT["factors"]
+    assert entry.actor == admin_person
+    assert entry.after["factors"] == CONTENT["factors"]
 
 
 def test_an_edit_makes_a_new_version_and_keeps_the_old(scenario, admin_person):
     old = scenario.current
     services.scenario_edit(scenario=scenario, content={"prompt": "go to the green can"}, by=admin_person)
-    assert scenario.current.number == 2 and scenario.current.prompt == "go to the green can"
+    assert scenario.current.number == 2
+    assert scenario.current.prompt == "go to the green can"
     assert scenario.current.factors == old.factors
     old.refresh_from_db()
     assert old.prompt == CONTENT["prompt"]
     entry = AuditEntry.objects.get(action="scenario.edit")
-    assert entry.before["prompt"] == CONTENT["prompt"] and entry.after["prompt"] == "go to the green can"
+    assert entry.before["prompt"] == CONTENT["prompt"]
+    assert entry.after["prompt"] == "go to the green can"
     assert "factors" not in entry.before
 
 
@@ -106,15 +109,15 @@ def test_a_duplicate_is_a_draft_with_the_same_content(scenario, admin_person):
     services.scenario_set_state(scenario=scenario, state="active", by=admin_person)
     copy = services.scenario_duplicate(scenario=scenario, by=admin_person)
     assert (copy.state, copy.derived_from, copy.origin) == ("draft", scenario, "duplicated")
-    assert copy.current.factors == scenario.current.factors and copy.current.number == 1
+    assert copy.current.factors == scenario.current.factors
+    assert copy.current.number == 1
 
 
 def test_varying_makes_one_draft_for_each_new_combination(scenario, admin_person):
-    made = services.scenario_vary(
-        scenario=scenario, axes={"dog": ["lying", "walking", "absent"], "light": ["dim", "normal"]}, by=admin_person
-    )
+    made = services.scenario_vary(scenario=scenario, axes={"dog": ["lying", "walking", "absent"], "light": ["dim", "normal"]}, by=admin_person)
     scenes = [row.current.factors for row in made]
-    assert len(made) == 6 and len({repr(scene) for scene in scenes}) == 6
+    assert len(made) == 6
+    assert len({repr(scene) for scene in scenes}) == 6
     # A dog that is not there is nowhere, whatever the original said.
     assert {"dog": "absent", "light": "dim"} in scenes
     assert {"dog": "walking", "dog_place": "on_path", "light": "dim"} in scenes
@@ -122,9 +125,7 @@ def test_varying_makes_one_draft_for_each_new_combination(scenario, admin_person
     assert "a dog walks" in walking.current.scene_text
 
 
-@pytest.mark.parametrize(
-    ("axes", "code"), [({}, "no_axis"), ({"dog": ["lying"]}, "nothing_new"), ({"dog": ["flying"]}, "bad_grid")]
-)
+@pytest.mark.parametrize(("axes", "code"), [({}, "no_axis"), ({"dog": ["lying"]}, "nothing_new"), ({"dog": ["flying"]}, "bad_grid")])
 def test_a_grid_that_makes_no_sense_is_refused(scenario, admin_person, axes, code):
     with pytest.raises(services.RolloutsError) as error:
         services.scenario_vary(scenario=scenario, axes=axes, by=admin_person)

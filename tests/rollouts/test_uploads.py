@@ -33,25 +33,24 @@ def test_it_refuses_a_hostile_file_with_a_sentence(upload):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert word in str(error.value)
-    assert str(error.value).endswith(".") and "\x1b" not in str(error.value)
+    assert str(error.value).endswith(".")
+    assert "\x1b" not in str(error.value)
     assert peak < 100 << 20
 
 
 def test_a_refused_file_leaves_nothing_behind(scenario, admin_person):
     before = Blob.objects.count()
-    made, refused = services.start_frame_upload(
-        scenario_version=scenario.current, files=[upload[:3] for upload in HOSTILE], created_by=admin_person
-    )
+    made, refused = services.start_frame_upload(scenario_version=scenario.current, files=[upload[:3] for upload in HOSTILE], created_by=admin_person)
     assert (made, len(refused)) == ([], 30)
-    assert Blob.objects.count() == before and not StartFrame.objects.exists()
+    assert Blob.objects.count() == before
+    assert not StartFrame.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("PNG", "a.png"), ("JPEG", "a.JPG"), ("JPEG", "a.jpeg"), ("WEBP", "a.webp")]
-)
+@pytest.mark.parametrize(("kind", "name"), [("PNG", "a.png"), ("JPEG", "a.JPG"), ("JPEG", "a.jpeg"), ("WEBP", "a.webp")])
 def test_it_takes_honest_pictures(kind, name):
     frame = reencode(picture(kind), name, f"image/{kind.lower()}")
-    assert frame.shape == (96, 96, 3) and frame.dtype == np.uint8
+    assert frame.shape == (96, 96, 3)
+    assert frame.dtype == np.uint8
 
 
 def test_it_keeps_the_middle_square():
@@ -60,7 +59,8 @@ def test_it_keeps_the_middle_square():
     out = io.BytesIO()
     image.save(out, "PNG")
     frame = reencode(out.getvalue())
-    assert tuple(frame[48, 48]) == (0, 0, 255) and tuple(frame[48, 4]) == (255, 0, 0)
+    assert tuple(frame[48, 48]) == (0, 0, 255)
+    assert tuple(frame[48, 4]) == (255, 0, 0)
 
 
 def test_it_turns_a_photo_upright_and_drops_its_metadata(scenario, admin_person):
@@ -71,15 +71,14 @@ def test_it_turns_a_photo_upright_and_drops_its_metadata(scenario, admin_person)
     exif[0x010E] = "secret place"
     out = io.BytesIO()
     image.save(out, "JPEG", exif=exif, quality=95)
-    (frame,), _ = services.start_frame_upload(
-        scenario_version=scenario.current, files=[("a.jpg", "image/jpeg", out.getvalue())], created_by=admin_person
-    )
+    (frame,), _ = services.start_frame_upload(scenario_version=scenario.current, files=[("a.jpg", "image/jpeg", out.getvalue())], created_by=admin_person)
     from core.media import blob_bytes
 
     stored = blob_bytes(frame.image_id)
     assert b"secret" not in stored
     pixels = np.asarray(Image.open(io.BytesIO(stored)))
-    assert pixels[10, 48, 2] > 200 and pixels[86, 48, 0] > 200
+    assert pixels[10, 48, 2] > 200
+    assert pixels[86, 48, 0] > 200
 
 
 def test_transparency_becomes_white():

@@ -56,9 +56,7 @@ def test_a_name_is_used_once(version, weights):
     assert error.value.code == "name_taken"
 
 
-@pytest.mark.parametrize(
-    "change", [{"name": "other"}, {"components": {}}, {"lineage": {}}], ids=["name", "components", "lineage"]
-)
+@pytest.mark.parametrize("change", [{"name": "other"}, {"components": {}}, {"lineage": {}}], ids=["name", "components", "lineage"])
 def test_the_database_keeps_it_as_it_is(version, change):
     with pytest.raises(IntegrityError), transaction.atomic():
         PolicyVersion.objects.filter(pk=version.pk).update(**change)
@@ -74,7 +72,8 @@ def test_its_state_and_metrics_may_change(version):
     services.policy_version_record_metrics(version=version, metrics={"contact": 0.1})
     services.policy_version_set_state(version=version, state="rejected", by=None, reason="worse")
     version.refresh_from_db()
-    assert version.metrics == {"success": 0.5, "contact": 0.1} and version.state == "rejected"
+    assert version.metrics == {"success": 0.5, "contact": 0.1}
+    assert version.state == "rejected"
 
 
 def test_activating_promotes_and_replaces_the_active_one(version, weights, admin_person):
@@ -111,7 +110,8 @@ def test_base_is_registered_once_and_new_weights_replace_an_older_base(db, weigh
     assert services.base_version_ensure(directory=weights("same")) == first
     assert (first.name, first.is_active, first.state) == ("base", True, "promoted")
     second = services.base_version_ensure(directory=weights("b", b"new"))
-    assert second.name.startswith("base-") and second.is_active
+    assert second.name.startswith("base-")
+    assert second.is_active
     first.refresh_from_db()
     assert not first.is_active
 

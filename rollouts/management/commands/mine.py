@@ -41,9 +41,7 @@ class Command(BaseCommand):
             )
             if options["verify"]:
                 real = services.mining_verify(run=run, limit=options["verify"])
-                self.stdout.write(
-                    f"In the world: {real['failures']} of {real['episodes']} failed, {real['contacts']} touched the dog."
-                )
+                self.stdout.write(f"In the world: {real['failures']} of {real['episodes']} failed, {real['contacts']} touched the dog.")
         except services.RolloutsError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Decide at {run.get_absolute_url()}")
