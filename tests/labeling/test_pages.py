@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from core.models import AuditEntry
+from labeling import services
+from labeling.models import Exclusion, Project
+from labeling.selectors import live_choices
+
+pytestmark = pytest.mark.django_db
+
+ANNOTATOR_PAGES = ["labeling:compare", "labeling:guide", "labeling:stats", "labeling:leaderboard"]
+ADMIN_PAGES = ["labeling:quality", "labeling:gold", "labeling:project", "labeling:webhooks", "labeling:exports"]
+
+
+@pytest.mark.parametrize("name", ANNOTATOR_PAGES + ADMIN_PAGES)
+def test_it_sends_strangers_away(name, client, stranger_client):
+    assert client.get(reverse(name)).status_code == 302
+    assert stranger_client.get(reverse(name)).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["labeling:quality", "labeling:gold", "labeling:project", "labeling:webhooks"])
+def test_only_admins_see_who_answers_how(name, annotator_client, researcher_client, project):
+    assert annotator_client.get(reverse(name)).status_code == 403
+    assert researcher_client.get(reverse(name)).status_code == 403
+
+
+@pytest.mark.parametrize("name", ANNOTATOR_PAGES + ADMIN_PAGES)
+def test_every_page_answers_empty_and_full(name, admin_client_, make_comparisons, answer, annotator, second_annotator, researcher):
+    assert admin_client_.get(reverse(name)).status_code == 200
+    comparisons = make_comparisons(10, overlap=2)
+    services.comparison_make_gold(comparison=comparisons[0], answer="a", by=researcher, note="it stops before the dog")
+    for person in (annotator, second_annotator, admin_client_.user):
+        for side in ("left", "tie", "right"):
+            if found := services.leases_next(annotator=person).leases:
+                answer(person, side, lease=found[0])
+    lease = services.leases_next(annotator=annotator).leases[0]
+    services.lease_skip(annotator=annotator, lease_id=lease.pk, reason="<b>blurred</b>", flag=True)
+    services.annotator_estimates_fit()
+    response = admin_client_.get(reverse(name))
+    assert response.status_code == 200
+    assert "<b>blurred</b>" not in response.content.decode()
+    assert " style=" not in response.content.decode()
+
+
+def test_the_leaderboard_hides_names_until_one_has_answered(annotator_client, make_comparisons, answer):
+    make_comparisons(12)
+    assert "Answer a few pairs first" in annotator_client.get(reverse("labeling:leaderboard")).content.decode()
+    for _ in range(10):
+        answer(annotator_client.user)
+    assert "Answer a few pairs first" not in annotator_client.get(reverse("labeling:leaderboard")).content.decode()
+
+
+def test_reading_the_guide_leads_to_the_player(annotator_client, project):
+    assert annotator_client.get(reverse("labeling:guide_read")).status_code == 405
+    assert annotator_client.post(reverse("labeling:guide_read")).url == reverse("labeling:compare")
+    assert annotator_client.user.labeling_profile.guide_read_at is not None
+
+
+def test_an_admin_excludes_and_lifts(admin_client_, make_comparisons, annotator, answer):
+    comparison = make_comparisons(1)[0]
+    choice = answer(annotator)
+    page = reverse("labeling:annotator", args=[annotator.pk])
+    assert admin_client_.get(page).status_code == 200
+    since = choice.created_at.strftime("%Y-%m-%dT%H:%M")
+    refused = admin_client_.post(reverse("labeling:exclude", args=[annotator.pk]), {"from_at": since, "reason": ""})
+    assert refused.status_code == 422
+    admin_client_.post(reverse("labeling:exclude", args=[annotator.pk]), {"from_at": since, "reason": "clicked through"})
+    comparison.refresh_from_db()
+    assert (comparison.state, comparison.answered) == ("open", 0)
+    assert not live_choices().exists()
+    assert admin_client_.get(page).status_code == 200
+    admin_client_.post(reverse("labeling:lift", args=[Exclusion.objects.get().pk]))
+    comparison.refresh_from_db()
+    assert (comparison.state, comparison.answered) == ("done", 1)
+    assert live_choices().count() == 1
+    assert set(AuditEntry.objects.values_list("action", flat=True)) == {"annotator.exclude", "annotator.exclusion_lift"}
+
+
+def test_an_admin_changes_the_settings(admin_client_, project):
+    from django.forms.models import model_to_dict
+
+    page = reverse("labeling:project")
+    form = admin_client_.get(page).context["form"]
+    data = {name: model_to_dict(project).get(name) for name in form.fields if name != "criteria_text"}
+    data = {name: value for name, value in data.items() if value is not None and value is not False}
+    bad = admin_client_.post(page, data | {"criteria_text": "no colon"})
+    assert bad.status_code == 422
+    admin_client_.post(page, data | {"criteria_text": "safe: Safe around animals", "required_overlap": 3})
+    project = Project.current()
+    assert (project.required_overlap, project.criteria) == (3, [{"key": "safe", "label": "Safe around animals"}])
+    entry = AuditEntry.objects.get(action="labeling.settings")
+    assert entry.after["required_overlap"] == 3
+
+
+def test_an_admin_makes_a_pair_gold_and_retires_a_flagged_one(admin_client_, make_comparisons, annotator):
+    first, second = make_comparisons(2)
+    admin_client_.post(reverse("labeling:gold"), {"comparison": first.pk, "answer": "a", "note": "stops in time", "qualifying": "on"})
+    first.refresh_from_db()
+    assert (first.kind, first.gold_answer, first.qualifying) == ("gold", "a", True)
+    admin_client_.post(reverse("labeling:retire", args=[second.pk]), {"reason": "flagged"})
+    second.refresh_from_db()
+    assert second.state == "retired"
