@@ -155,7 +155,7 @@ def round_cancel(*, row: Round, by: Any, reason: str = "") -> Round:
     Raises TrainingError if it is finished.
     """
     # The job first, then the round: the order in which a stage's fence takes them.
-    job = Job.objects.select_for_update().filter(pk=Round.objects.filter(pk=row.pk).values("job")).first()
+    job = Job.objects.select_for_update().filter(pk__in=Round.objects.filter(pk=row.pk).values("job")).first()
     locked = Round.objects.select_for_update(of=("self",)).get(pk=row.pk)
     if not locked.can_cancel:
         raise TrainingError(f"This round is {locked.get_state_display().lower()} already.", "round_finished")
