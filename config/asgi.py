@@ -12,7 +12,6 @@ http = get_asgi_application()
 
 from django.urls import path  # noqa: E402  (models must be loaded first)
 
-from config.celery import app as celery_app  # noqa: E402,F401  (so that shared tasks know their broker)
 from core.consumers import EventsConsumer  # noqa: E402
 
 application = ProtocolTypeRouter(

@@ -1,10 +1,14 @@
 """Celery's side of the jobs: each task parses and calls one service."""
 
+import structlog
 from celery import shared_task
+from django.db import Error as DatabaseError
 
 from core.jobs import registry, services
 from core.jobs.runner import run_one
 from core.models import Job
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task(name="core.run_next")
@@ -15,7 +19,10 @@ def run_next(queue: str, job_id: str) -> None:
 
 @shared_task(name="core.sweep_jobs")
 def sweep_jobs() -> None:
-    services.jobs_sweep()
+    try:
+        services.jobs_sweep()
+    except DatabaseError as error:
+        log.warning("sweep.skipped", reason=str(error))  # the next one comes in a moment
 
 
 @shared_task(name="core.submit_scheduled")

@@ -13,8 +13,8 @@ from typing import Any
 
 from core.servers import as_user, die_with_parent
 
-_RESTARTS = 5  # within...
-_WITHIN_S = 120.0  # ...this many seconds; more often means that it cannot run here
+_RESTARTS = 8  # within...
+_WITHIN_S = 180.0  # ...this many seconds; more often means that it cannot run here
 _LOG_LINE_LIMIT = 1024 * 1024
 
 
@@ -73,7 +73,7 @@ class Child:
         """Start it again when it dies.
 
         Raises:
-            GaveUp: it died more than 5 times within 2 minutes.
+            GaveUp: it died more than 8 times within 3 minutes.
         """
         deaths: list[float] = []
         while True:

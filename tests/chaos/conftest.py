@@ -19,4 +19,5 @@ def stack(tmp_path_factory):
         yield running.wait_up()
     finally:
         running.stop()
+        print("\n".join(running.lines[-200:]))  # shown when a test failed
         assert running.family() == []
