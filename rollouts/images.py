@@ -25,6 +25,13 @@ def png_decode(data: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB")).copy()
 
 
+def scaled(frame: np.ndarray, size: int) -> np.ndarray:
+    """A square frame at another size; itself if it has that size."""
+    if frame.shape[:2] == (size, size):
+        return frame
+    return np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.LANCZOS)).copy()
+
+
 def sprite_sheet(frames_THW3: np.ndarray, columns: int = COLUMNS) -> np.ndarray:
     """Frames [T, H, W, 3] -> one sheet [rows*H, columns*W, 3]; frame i at column i % columns, row i // columns."""
     count, height, width, _ = frames_THW3.shape

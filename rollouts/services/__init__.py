@@ -29,6 +29,7 @@ from rollouts.services.scenarios import (
 from rollouts.services.verification import scenario_verify
 from rollouts.services.versions import (
     base_version_ensure,
+    frame_size,
     policy_load,
     policy_version_activate,
     policy_version_create,
@@ -42,6 +43,7 @@ __all__ = [
     "RolloutsError",
     "base_version_ensure",
     "content_of",
+    "frame_size",
     "mining_candidate_accept",
     "mining_candidate_decline",
     "mining_run",

@@ -19,7 +19,7 @@ from rollouts.models import PolicyVersion, ScenarioVersion, StartFrame
 from rollouts.phash import phash
 from rollouts.services.errors import RolloutsError
 from rollouts.services.uploads import MAX_FILES, image_reencode
-from rollouts.services.versions import policy_load
+from rollouts.services.versions import frame_size, policy_load
 
 if TYPE_CHECKING:
     from core.jobs import JobContext
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 IMAGINE_BATCH = 4
 CAPTURE_BATCH = 8
 MAX_FRAMES = 200
-FRAME_SIZE = 96
 REASONS = (
     "Not as described",
     "Dog missing or broken",
@@ -245,9 +244,10 @@ def start_frame_upload(*, scenario_version: ScenarioVersion, files: Sequence[tup
     if len(files) > MAX_FILES:
         raise RolloutsError(f"Upload at most {MAX_FILES} pictures at once.", "too_many_files")
     made, refused = [], []
+    size = frame_size()
     for name, content_type, data in files:
         try:
-            frame = image_reencode(data=data, name=name, content_type=content_type, size=FRAME_SIZE)
+            frame = image_reencode(data=data, name=name, content_type=content_type, size=size)
         except RolloutsError as error:
             refused.append(str(error))
             continue

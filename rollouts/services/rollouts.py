@@ -14,10 +14,10 @@ from safetensors.numpy import save as safetensors_bytes
 
 from core.events import publish
 from core.media import blob_bytes, blob_store
-from rollouts.images import png_bytes, png_decode, sprite_sheet
+from rollouts.images import png_bytes, png_decode, scaled, sprite_sheet
 from rollouts.models import PolicyVersion, Rollout, StartFrame
 from rollouts.services.errors import RolloutsError
-from rollouts.services.versions import policy_load
+from rollouts.services.versions import frame_size, policy_load
 
 if TYPE_CHECKING:
     from core.jobs import JobContext
@@ -68,7 +68,7 @@ def rollouts_sample(
     if not 1 <= n <= MAX_ROLLOUTS:
         raise RolloutsError(f"Ask for 1 to {MAX_ROLLOUTS} rollouts at once.", "count_out_of_range")
     policy = policy_load(policy_version)
-    frame = png_decode(blob_bytes(start_frame.image_id))
+    frame = scaled(png_decode(blob_bytes(start_frame.image_id)), frame_size(policy_version))
     settings = sampler_settings(policy)
     rows: dict[int, Rollout] = {}
     tried = 0

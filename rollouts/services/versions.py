@@ -18,7 +18,7 @@ from django.db import transaction
 
 from core import audit
 from core.jobs import submit
-from core.media import blob_path, blob_store
+from core.media import blob_bytes, blob_path, blob_store
 from rollouts.models import PolicyVersion
 from rollouts.services.errors import RolloutsError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BASE_DIRECTORY = Path(__file__).resolve().parent.parent / "weights" / "base"
 # What is mined when a version is promoted, or daily: some minutes on two cores, with low priority.
 ROUTINE = {"budget": 64, "dreams": 4}
+DEFAULT_FRAME_SIZE = 64
 SUFFIXES = {".safetensors": "application/octet-stream", ".json": "application/json"}
 
 
@@ -112,6 +113,15 @@ def policy_version_materialize(version: PolicyVersion) -> Path:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return target
+
+
+def frame_size(version: PolicyVersion | None = None) -> int:
+    """Side in pixels of the frames that a version (else the active one) dreams on, from its configuration."""
+    version = version or PolicyVersion.objects.filter(is_active=True).first()
+    if version is None or "config" not in version.components:
+        return DEFAULT_FRAME_SIZE
+    config = json.loads(blob_bytes(version.components["config"]))
+    return int(config.get("codec", {}).get("size", DEFAULT_FRAME_SIZE))
 
 
 _loaded: dict[str, Policy] = {}
