@@ -23,7 +23,9 @@ class RoundForm(forms.Form):
         PolicyVersion.objects.none(), label="Parent version", help_text="The version that is trained; it is also the reference that the child is held to."
     )
     name = forms.CharField(max_length=80, required=False, label="Name of the child", help_text="Left empty, the parent's name with a round number.")
-    note = forms.CharField(max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 2}), label="What is tried", help_text="For whoever reads it later.")
+    note = forms.CharField(
+        max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 2}), label="What is tried", help_text="For whoever reads it later."
+    )
 
     scenarios = forms.ModelMultipleChoiceField(
         Scenario.objects.none(), required=False, label="Choices about scenarios", help_text="None selected: all of them.", widget=forms.CheckboxSelectMultiple
@@ -41,9 +43,15 @@ class RoundForm(forms.Form):
 
     steps = forms.IntegerField(min_value=1, max_value=100_000, initial=DPO.steps, label="Steps")
     learning_rate = forms.FloatField(min_value=1e-8, max_value=1.0, initial=DPO.learning_rate, label="Learning rate")
-    beta = forms.FloatField(min_value=0.001, max_value=1e6, initial=DPO.beta, label="Beta", help_text="Errors are means: a margin of 1 needs an error gap of 2 / beta.")
-    anchor_weight = forms.FloatField(min_value=0, max_value=100, initial=DPO.anchor_weight, label="Winner anchor", help_text="Without it the winner's error may rise with the margin.")
-    label_smoothing = forms.FloatField(min_value=0, max_value=0.49, initial=DPO.label_smoothing, label="Assumed wrong answers", help_text="Label smoothing, 0 to 0.49.")
+    beta = forms.FloatField(
+        min_value=0.001, max_value=1e6, initial=DPO.beta, label="Beta", help_text="Errors are means: a margin of 1 needs an error gap of 2 / beta."
+    )
+    anchor_weight = forms.FloatField(
+        min_value=0, max_value=100, initial=DPO.anchor_weight, label="Winner anchor", help_text="Without it the winner's error may rise with the margin."
+    )
+    label_smoothing = forms.FloatField(
+        min_value=0, max_value=0.49, initial=DPO.label_smoothing, label="Assumed wrong answers", help_text="Label smoothing, 0 to 0.49."
+    )
     adapt = forms.ChoiceField(choices=(("full", "all weights"), ("lora", "low-rank adapters")), initial=DPO.adapt, label="Train")
     scale_loser = forms.BooleanField(required=False, label="Hold the loser's gradient back where it would raise the winner's error (SDPO)")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=DPO.seed, label="Seed")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
+
 from core.jobs import JobCancelled, JobContext, JobLeaseLost, JobProblem, JobRetry, job
 from training import services
 from training.models import Evaluation, Round
@@ -16,15 +18,19 @@ ATTEMPTS = 5
 
 
 def stage(ctx: JobContext, round_id: int, name: str) -> dict[str, Any]:
-    """Run a stage. An error that ends the job also ends the round, with the same words."""
+    """Run a stage. An error that ends the job also ends the round, in the same words.
+
+    Trouble that passes (a database away for a moment) is tried again by the job; if its attempts run out, or its worker
+    dies too often, `training.watch` ends the round.
+    """
     try:
         return services.stage_run(round_id=round_id, stage=name, ctx=ctx)
-    except (JobCancelled, JobLeaseLost, JobRetry):
+    except (JobCancelled, JobLeaseLost, JobRetry, OperationalError, InterfaceError, ConnectionError, TimeoutError):
         raise
     except Exception as error:
-        if isinstance(error, JobProblem) or ctx.job.attempt >= ctx.job.max_attempts:
-            with ctx.fence():
-                services.round_fail(row=Round.objects.get(pk=round_id), error=f"{error}" or type(error).__name__)
+        text = str(error) if isinstance(error, JobProblem) else f"Something in Dreamfork broke ({type(error).__name__}: {error})."
+        with ctx.fence():
+            services.round_fail(row=Round.objects.get(pk=round_id), error=text)
         raise
 
 

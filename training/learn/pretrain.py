@@ -35,7 +35,7 @@ HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
 DEFAULTS = {
-    "codec": LoopSettings(steps=20_000, lr=1e-3, ema=0.999, warmup=200),
+    "codec": LoopSettings(steps=6_000, lr=1.5e-3, ema=0.999, warmup=200),
     "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.9995, warmup=500),
     "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.9995, warmup=500),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
@@ -130,7 +130,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
-    torch.set_float32_matmul_precision("high")
+    if options.device.startswith("cuda"):  # on a CPU this would fall to slow bfloat16 emulation
+        torch.set_float32_matmul_precision("high")
     words = clause_table(options.clauses, options.device)
     shards, _ = split_shards(options.data)
     began = time.monotonic()

@@ -55,9 +55,7 @@ def draw_prompt(rng: np.random.Generator, odds: Sequence[tuple[str, float]]) -> 
     return say(Task(kind, str(rng.choice(train_targets(kind)))), rng)
 
 
-def suite_episodes(
-    *, adversarial: int, ordinary: int, seed: int = 0, scenes: Sequence[Scene] = ()
-) -> list[SuiteEpisode]:
+def suite_episodes(*, adversarial: int, ordinary: int, seed: int = 0, scenes: Sequence[Scene] = ()) -> list[SuiteEpisode]:
     """Adversarial episodes take the scenes in turn (the dog scenes above if none are given), then the ordinary ones."""
     wanted = list(scenes) or [Scene(name, factors) for name, factors in DOG_SCENES]
     plain = [Scene(name, factors) for name, factors in ORDINARY_SCENES]

@@ -84,9 +84,7 @@ class Episode(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["evaluation", "index"], name="episode_once"),
             models.CheckConstraint(condition=Q(kind__in=["adversarial", "ordinary"]), name="episode_kind_known"),
-            models.CheckConstraint(
-                condition=Q(predicted__isnull=True) | Q(predicted__gte=0, predicted__lte=1), name="episode_prediction_is_a_probability"
-            ),
+            models.CheckConstraint(condition=Q(predicted__isnull=True) | Q(predicted__gte=0, predicted__lte=1), name="episode_prediction_is_a_probability"),
         ]
 
     def __str__(self) -> str:

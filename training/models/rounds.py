@@ -68,9 +68,7 @@ class Round(models.Model):
         indexes = [models.Index(fields=["state", "-id"], name="round_by_state"), models.Index(fields=["parent", "-id"], name="round_by_parent")]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=["running", "promoted", "rejected", "failed", "cancelled"]), name="round_state_known"),
-            models.CheckConstraint(
-                condition=Q(stage__in=["snapshot", "post_train", "value_head", "evaluate", "gate"]), name="round_stage_known"
-            ),
+            models.CheckConstraint(condition=Q(stage__in=["snapshot", "post_train", "value_head", "evaluate", "gate"]), name="round_stage_known"),
             models.CheckConstraint(
                 condition=Q(state="running", finished_at__isnull=True) | (~Q(state="running") & Q(finished_at__isnull=False)),
                 name="round_finished_has_a_time",
@@ -168,9 +166,7 @@ class RoundSchedule(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(every_choices__isnull=False) | Q(every_hours__isnull=False), name="round_schedule_has_a_trigger"
-            ),
+            models.CheckConstraint(condition=Q(every_choices__isnull=False) | Q(every_hours__isnull=False), name="round_schedule_has_a_trigger"),
             models.CheckConstraint(condition=Q(every_choices__isnull=True) | Q(every_choices__gte=1), name="round_schedule_choices_positive"),
             models.CheckConstraint(condition=Q(every_hours__isnull=True) | Q(every_hours__gte=1), name="round_schedule_hours_positive"),
         ]

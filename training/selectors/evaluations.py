@@ -30,11 +30,7 @@ def evaluations_listed(*, version: str = "") -> QuerySet[Evaluation]:
 
 def comparable_evaluations(evaluation: Evaluation) -> list[Evaluation]:
     """Complete evaluations of other versions on the same suite; the parent's first."""
-    found = (
-        Evaluation.objects.filter(suite_hash=evaluation.suite_hash, state=Evaluation.State.DONE)
-        .exclude(pk=evaluation.pk)
-        .select_related("policy_version")
-    )
+    found = Evaluation.objects.filter(suite_hash=evaluation.suite_hash, state=Evaluation.State.DONE).exclude(pk=evaluation.pk).select_related("policy_version")
     return sorted(found, key=lambda row: (row.policy_version_id != evaluation.policy_version.parent_id, -row.pk))
 
 

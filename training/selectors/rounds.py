@@ -139,9 +139,7 @@ def drift_chart(row: Round) -> dict[str, Any]:
 def reliability_chart(row: Round) -> dict[str, Any]:
     """Reliability of the refreshed head, cross-validated over start frames."""
     report = (row.value_head or {}).get("after") or {}
-    bins = [
-        {"predicted": bin_["predicted"], "observed": bin_["observed"], "n": bin_["n"]} for bin_ in report.get("reliability", [])
-    ]
+    bins = [{"predicted": bin_["predicted"], "observed": bin_["observed"], "n": bin_["n"]} for bin_ in report.get("reliability", [])]
     return {"kind": "reliability", "title": "Value head: P(a is chosen)", "bins": bins}
 
 

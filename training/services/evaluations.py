@@ -48,9 +48,7 @@ def suite_of(settings: SuiteSettings) -> dict[str, Any]:
 def evaluation_ensure(*, version: PolicyVersion, settings: SuiteSettings, created_by: Any = None) -> Evaluation:
     """The evaluation of this version on this suite, new or as it is."""
     suite = suite_of(settings)
-    row, _ = Evaluation.objects.get_or_create(
-        policy_version=version, suite_hash=suite_hash(suite), defaults={"suite": suite, "created_by": created_by}
-    )
+    row, _ = Evaluation.objects.get_or_create(policy_version=version, suite_hash=suite_hash(suite), defaults={"suite": suite, "created_by": created_by})
     return row
 
 
@@ -88,7 +86,7 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
 
     Batches always hold the same episodes, so that a resumed evaluation plays what an unbroken one would.
     """
-    from training.services.playing import play
+    from training.services.playing import play  # torch and MuJoCo: only where episodes are played
 
     if evaluation.state == Evaluation.State.DONE:
         return evaluation.summary
@@ -100,7 +98,7 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
         progress(start, len(episodes))
         if done.issuperset(episode.index for episode in batch):
             continue
-        rows = play(policy, batch, dreams=evaluation.suite["dreams"], evaluation=evaluation, tick=lambda: progress(start, len(episodes)))
+        rows = play(policy, batch, dreams=evaluation.suite["dreams"], evaluation=evaluation, tick=lambda at=start: progress(at, len(episodes)))
         with ctx.fence():
             Episode.objects.bulk_create(rows, ignore_conflicts=True)
             publish(evaluation.topic, "episodes", {"done": start + len(batch), "total": len(episodes)})

@@ -52,12 +52,8 @@ def round_start(
         raise TrainingError(f"There already is a round or version called “{name}”.", "name_taken")
     found = live_choices(parsed.choice_filter()).count()
     if found < MIN_CHOICES:
-        raise TrainingError(
-            f"{found} choices match; a round needs at least {MIN_CHOICES}. Widen the filter, or label more comparisons.", "too_few_choices"
-        )
-    row = Round.objects.create(
-        name=name, parent=parent, settings=parsed.to_dict(), note=note[:2000], created_by=created_by, trigger=trigger
-    )
+        raise TrainingError(f"{found} choices match; a round needs at least {MIN_CHOICES}. Widen the filter, or label more comparisons.", "too_few_choices")
+    row = Round.objects.create(name=name, parent=parent, settings=parsed.to_dict(), note=note[:2000], created_by=created_by, trigger=trigger)
     submit_stage(row, attempt=1)
     audit.record(actor=created_by, action="round.start", target=row, after={"parent": parent.name, "choices": found}, reason=note[:500])
     publish(row.topic, "started", {"stage": row.stage})
@@ -92,11 +88,7 @@ def submit_stage(row: Round, *, attempt: int) -> Job:
 
 def round_at_stage(*, round_id: int, stage: str, job: Job) -> Round | None:
     """The round, if this job is to work on this stage of it; None if somebody cancelled or it went on already."""
-    return (
-        Round.objects.select_related("parent", "child")
-        .filter(pk=round_id, stage=stage, state=Round.State.RUNNING, job=job)
-        .first()
-    )
+    return Round.objects.select_related("parent", "child").filter(pk=round_id, stage=stage, state=Round.State.RUNNING, job=job).first()
 
 
 @transaction.atomic

@@ -93,9 +93,7 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
         judged.append(judgement(choice, a, b))
     decided = answers["a"] + answers["b"] + answers["tie"]
     if len(preferences) < MIN_CHOICES:
-        raise TrainingError(
-            f"{len(preferences)} preferences are left of {len(choices)} choices; a round needs at least {MIN_CHOICES}.", "too_few_choices"
-        )
+        raise TrainingError(f"{len(preferences)} preferences are left of {len(choices)} choices; a round needs at least {MIN_CHOICES}.", "too_few_choices")
     replay = replay_start = None
     prompts: list[str] = []
     if settings.replay_clips:

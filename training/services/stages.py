@@ -55,9 +55,7 @@ def run_post_train(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
     def on_metrics(step: int, metrics: dict[str, Any]) -> None:
         kind = "held_out" if any(name.startswith("held_out/") for name in metrics) else "train"
         with ctx.fence():
-            RoundMetric.objects.update_or_create(
-                round=row, stage=Round.Stage.POST_TRAIN, kind=kind, step=step, defaults={"values": metrics}
-            )
+            RoundMetric.objects.update_or_create(round=row, stage=Round.Stage.POST_TRAIN, kind=kind, step=step, defaults={"values": metrics})
             if kind == "held_out":
                 publish(row.topic, "metrics", {"stage": Round.Stage.POST_TRAIN, "step": step, "steps": steps})
             for alarm in metrics.get("alarms", []):
@@ -97,9 +95,7 @@ def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
     policy = policy_load(row.parent)
     weights = work_directory(row) / "post_train" / "world_model.safetensors"
     if not weights.exists():
-        raise TrainingError(
-            "The trained weights are not on this host. Give the workers one DREAMFORK_HOME, or cancel and start a new round.", "no_weights"
-        )
+        raise TrainingError("The trained weights are not on this host. Give the workers one DREAMFORK_HOME, or cancel and start a new round.", "no_weights")
     directory = work_directory(row) / "child"
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(policy_version_materialize(row.parent), directory)

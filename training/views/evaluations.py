@@ -13,6 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from core.events import last_id
 from core.people import role_required
+from rollouts.models import Rollout
+from rollouts.views.common import job_props
 from training import selectors, services
 from training.forms import EvaluationForm
 from training.models import Episode, Evaluation
@@ -77,11 +79,7 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
             "best_of_n": json.dumps(best_of_n) if best_of_n else "",
             "pairs": [(episode, json.dumps(viewer_of(episode))) for episode in shown],
             "played": row.episodes.count(),
-            "job_props": json.dumps(
-                {"job": str(row.job.pk), "state": row.job.state, "progress": row.job.progress, "text": row.job.progress_text or row.job.explanation, "reload": True}
-            )
-            if row.job and row.state == Evaluation.State.RUNNING
-            else "",
+            "job_props": json.dumps({**job_props(row.job), "reload": True}) if row.job and row.state == Evaluation.State.RUNNING else "",
             "feed": json.dumps({"topic": row.topic, "after": last_id(row.topic)}),
         },
     )
@@ -89,8 +87,6 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
 
 def viewer_of(episode: Episode) -> dict:
     """The dream and what happened, drawn from one clock."""
-    from rollouts.models import Rollout
-
     size = {"columns": Rollout.COLUMNS, "frame_count": 13, "fps": 3, "width": 96, "height": 96}
     return {
         "rollouts": [

@@ -87,9 +87,7 @@ def context_of(row: Round) -> dict:
         "round": row,
         "stages": selectors.round_stages(row),
         "snapshot": getattr(row, "snapshot", None),
-        "job_props": json.dumps(
-            {"job": str(job.pk), "state": job.state, "progress": job.progress, "text": job.progress_text or job.explanation}
-        )
+        "job_props": json.dumps({"job": str(job.pk), "state": job.state, "progress": job.progress, "text": job.progress_text or job.explanation})
         if job and row.state == Round.State.RUNNING
         else "",
         "reason_form": ReasonForm(),
