@@ -1,0 +1,60 @@
+# `make up` runs the product, `make test` proves it; everything else helps those who change it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help up test lint format types bench front clean
+
+help:
+	@echo "make up      run Dreamfork here (http://127.0.0.1:8000); UP='--port 9000 --no-demo' passes options"
+	@echo "make test    run all tests; T='tests/core -k jobs' runs some"
+	@echo "make lint    check style, imports between the parts, and types"
+	@echo "make format  put the code into its form"
+	@echo "make front   rebuild frontend/dist (needs Node 20)"
+	@echo "make bench   measure what the README claims"
+
+up: $(VENV)/installed
+	@sh docker/system-libraries.sh
+	@exec $(BIN)/python manage.py up $(UP)
+
+# The tests of one process at a time share two cores with real servers and browsers: more workers would only make them slower.
+test: $(VENV)/installed-dev
+	@sh docker/system-libraries.sh
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(T)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory types
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+front:
+	cd frontend && npm ci --no-audit --no-fund && npm run build
+
+bench: $(VENV)/installed-dev
+	@for script in bench/*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dreamfork needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt constraints.txt | $(BIN)/python
+	@echo "Installing what Dreamfork needs; the first time takes some minutes."
+	$(PIP) -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt requirements.txt constraints.txt | $(BIN)/python
+	$(PIP) -r requirements-dev.txt -c constraints.txt
+	@touch $@ $(VENV)/installed
