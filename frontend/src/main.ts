@@ -5,9 +5,11 @@ import { csrfToken } from "./lib/csrf";
 import { startDialogs } from "./lib/dialogs";
 import { startHelp } from "./lib/help";
 import { startNav } from "./lib/nav";
+import { announcePerson } from "./lib/person";
 import { startTheme } from "./lib/theme";
 import { showToast, startToasts } from "./lib/toast";
 
+announcePerson();
 startTheme();
 startNav();
 startDialogs();

@@ -115,6 +115,24 @@ describe("Outbox", () => {
     expect(await other.store.list("7")).toHaveLength(1);
   });
 
+  it("asks who is signed in before it believes that a lease is not its own", async () => {
+    const { outbox } = make(async () => {
+      throw new ApiError(404, "not_found", "There is no such lease of yours.", null);
+    }, { whoAmI: async () => "8" });
+    await outbox.add(entry());
+    await outbox.flush();
+    expect([outbox.state, outbox.waiting.length, outbox.refused.length]).toEqual(["wrong_person", 1, 0]);
+  });
+
+  it("does not even try while someone else is signed in", async () => {
+    const send = vi.fn();
+    const { outbox } = make(send, { isMe: () => false });
+    await outbox.add(entry());
+    await outbox.flush();
+    expect(send).not.toHaveBeenCalled();
+    expect(outbox.state).toBe("wrong_person");
+  });
+
   it("tries once more with a fresh token, and then believes the refusal", async () => {
     const refused = vi.fn();
     const send = vi.fn(async () => {

@@ -31,6 +31,8 @@ export interface OutboxOptions {
   send: (entry: OutboxEntry) => Promise<unknown>;
   /** Asks the server who is signed in ("" for nobody), taking a fresh CSRF token on the way. Raises NetworkError. */
   whoAmI: () => Promise<string>;
+  /** Whether requests are made in this person's name at all; asked before each pass. */
+  isMe?: () => boolean;
   onSent?: (entry: OutboxEntry, result: unknown) => void;
   onRefused?: (entry: OutboxEntry) => void;
   onChange?: () => void;
@@ -134,6 +136,7 @@ export class Outbox {
 
   private async sendAll(): Promise<void> {
     await this.read();
+    if (this.options.isMe && !this.options.isMe()) return this.retryLater("wrong_person", 30);
     let delayed: { state: OutboxState; after: number | null } | null = null;
     for (const entry of this.waiting) {
       if (!this.has(entry.id)) continue; // cancelled meanwhile
@@ -164,7 +167,7 @@ export class Outbox {
       if (!(error instanceof ApiError)) throw error;
       if (error.status >= 500 || error.status === 408 || error.status === 425) return { state: "server", after: null };
       if (error.status === 429) return { state: "server", after: error.retryAfterSeconds ?? 5 };
-      if (error.status === 401 || (error.status === 403 && !freshToken)) return await this.reauthenticate(entry);
+      if (error.status === 401 || ([403, 404].includes(error.status) && !freshToken)) return await this.reauthenticate(entry);
       await this.refuse(entry, error);
       return "done";
     } finally {
@@ -172,7 +175,7 @@ export class Outbox {
     }
   }
 
-  /** 401 and 403 may be an expired session, a stale CSRF token, or another person who signed in here: ask which. */
+  /** 401, 403 and 404 may be an expired session, a stale CSRF token, or another person who signed in here: ask which. */
   private async reauthenticate(entry: OutboxEntry): Promise<"done" | { state: OutboxState; after: number | null }> {
     let person: string;
     try {

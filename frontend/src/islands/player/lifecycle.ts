@@ -17,6 +17,7 @@ export function watchPage(events: PageEvents): void {
   addEventListener("pointerdown", events.active, { signal, passive: true });
   addEventListener("online", events.wake, { signal });
   addEventListener("focus", events.wake, { signal });
+  addEventListener("storage", events.wake, { signal }); // another tab: someone signed in
   addEventListener("offline", events.changed, { signal });
   document.addEventListener("visibilitychange", () => {
     const isVisible = document.visibilityState === "visible";

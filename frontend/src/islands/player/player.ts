@@ -7,6 +7,7 @@ import { KeyMap } from "../../lib/keymap";
 import { Outbox, type OutboxEntry } from "../../lib/outbox";
 import { IndexedDbStore } from "../../lib/outbox-store";
 import { showToast } from "../../lib/toast";
+import { someoneElse } from "../../lib/person";
 import { Transport } from "../../lib/transport";
 import { holdButtons, listKeys, viewButtons } from "./controls";
 import { DetailsPanel } from "./details";
@@ -80,6 +81,7 @@ export class Player {
       store: new IndexedDbStore(),
       send: (entry) => this.server.send(entry),
       whoAmI: async () => (await refreshCsrf()).person,
+      isMe: () => !someoneElse(options.person),
       onSent: (entry, result) => this.sent(entry, result as ChoiceResult),
       onRefused: (entry) => this.refused(entry),
       onChange: () => this.status(),
@@ -87,7 +89,10 @@ export class Player {
     });
     this.history = new History(this.outbox, this.server);
     this.feed = new Feed({
-      next: (count) => this.server.next(count),
+      next: async (count) => {
+        if (someoneElse(options.person)) throw new ApiError(403, "", "Someone else is signed in here.", null);
+        return this.server.next(count);
+      },
       heartbeat: (lease) => this.server.heartbeat(lease),
       fetchBlob: (url) => this.server.blob(url),
       decode: decodePair,
@@ -501,7 +506,7 @@ export class Player {
 
   private status(): void {
     if (!this.me || !this.details) return;
-    const input: StatusInput = { me: this.me, outbox: this.outbox, feed: this.feed, session: this.session, hasPair: this.shown !== null, reviewing: this.reviewClock !== null, leaseLost: this.leaseLost, options: this.options, retry: () => this.wake(), refresh: () => this.status() };
+    const input: StatusInput = { me: this.me, outbox: this.outbox, feed: this.feed, session: this.session, hasPair: this.shown !== null, reviewing: this.reviewClock !== null, leaseLost: this.leaseLost, wrongPerson: someoneElse(this.options.person), options: this.options, retry: () => this.wake(), refresh: () => this.status() };
     showStatus(this.view, input);
   }
 

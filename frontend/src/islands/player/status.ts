@@ -18,6 +18,7 @@ export interface StatusInput {
   hasPair: boolean;
   reviewing: boolean;
   leaseLost: boolean;
+  wrongPerson: boolean;
   options: { signInUrl: string; guideUrl: string; statsUrl: string };
   retry: () => void;
   refresh: () => void;
@@ -70,7 +71,7 @@ function banner(view: PlayerView, input: StatusInput, waiting: number): void {
   const { outbox, feed, session, options } = input;
   const kept = waiting > 0 ? ` ${waiting === 1 ? "One answer is" : `${waiting} answers are`} kept in this browser until the server has ${waiting === 1 ? "it" : "them"}.` : "";
   const signIn = (): HTMLElement => h("a", { class: "button button-small button-primary", href: options.signInUrl, target: "_blank" }, "Sign in again");
-  if (outbox.state === "wrong_person") view.setBanner("bad", `Someone else is signed in here now.${kept} Sign in as yourself in another tab; nothing is sent in another name.`, signIn());
+  if (input.wrongPerson || outbox.state === "wrong_person") view.setBanner("bad", `Someone else is signed in here now.${kept} Sign in as yourself in another tab; nothing is sent in another name.`, signIn());
   else if (outbox.state === "signed_out" || feed.status === "signed_out") view.setBanner("warn", `Your session has expired.${kept} Sign in in another tab and come back here; nothing is lost.`, signIn());
   else if (!navigator.onLine || (waiting > 0 && outbox.state === "offline") || feed.status === "offline")
     view.setBanner("warn", `The server can not be reached.${kept} ${input.feed.size > 0 ? `You can go on: ${feed.size} more ${feed.size === 1 ? "pair is" : "pairs are"} here.` : ""}`);

@@ -1,0 +1,64 @@
+"""A real Chromium, where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+MISSING = "no Chromium on this machine: install it (Debian: apt-get install chromium) or set CHROMIUM to its path, and the browser tests run"
+
+
+def chromium_path() -> str | None:
+    """Where Chromium is, or None."""
+    wanted = os.environ.get("CHROMIUM")
+    for name in [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]:
+        found = shutil.which(name)
+        if found and Path(found).exists():
+            return found
+    return None
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    path = chromium_path()
+    assert path is not None, MISSING
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def sign_in(page: Page, link: str) -> None:
+    """Use a sign-in link: it shows who it is for, and signs in on a click."""
+    page.goto(link)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/sign-in/" not in url)
+
+
+def lease_shown(page: Page) -> str:
+    """The lease of the pair on the screen, once there is one."""
+    expect(page.locator(".player-work")).to_be_visible(timeout=30_000)
+    return str(page.locator("[data-island=player]").get_attribute("data-lease"))
+
+
+def answer(page: Page, key: str) -> None:
+    """Press the key of an answer once the pair can be answered, and wait for the next pair (or the page that says there is none)."""
+    lease = lease_shown(page)
+    page.wait_for_timeout(170)  # a shorter look is taken for a key that bounced
+    page.keyboard.press(key)
+    page.wait_for_function(
+        "before => { const p = document.querySelector('[data-island=player]'); return p.dataset.lease !== before || p.querySelector('.player-work').hidden }", arg=lease
+    )
+
+
+def all_saved(page: Page, timeout_s: float = 30) -> None:
+    """Wait until the server has every answer."""
+    expect(page.locator(".player-outbox")).to_have_text("All saved", timeout=timeout_s * 1000)

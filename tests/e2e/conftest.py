@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.e2e.browser import MISSING, chromium, chromium_path, sign_in
+from tests.e2e.site import Site
+
+PAIRS = 90
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/e2e/" in str(item.path):
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(300))
+            if chromium_path() is None:
+                item.add_marker(pytest.mark.skip(reason=MISSING))
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Site(tmp_path_factory.mktemp("site"), pairs=PAIRS) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """What the browser complained about; a test that expects a complaint empties it."""
+    return []
+
+
+@pytest.fixture
+def open_page(site: Site, browser: Browser, problems: list[str]) -> Iterator[Callable[..., Page]]:
+    """`open_page("ann", "annotator", "/label/")`: a page of a fresh browser profile in which this person is signed in."""
+    contexts: list[BrowserContext] = []
+
+    def open_(name: str, role: str, path: str, **options: object) -> Page:
+        context = browser.new_context(base_url=site.url, **{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        sign_in(page, site.sign_in_link(name, role))
+        page.goto(path)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
