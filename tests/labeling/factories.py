@@ -33,7 +33,15 @@ def start_frame(scenario: Scenario | None = None, **fields) -> StartFrame:
     return StartFrame.objects.create(scenario_version=version, image=blob(), **values)
 
 
-def rollouts(count: int, *, frame: StartFrame | None = None, version: PolicyVersion | None = None, **fields) -> list[Rollout]:
+def rollouts(
+    count: int,
+    *,
+    frame: StartFrame | None = None,
+    version: PolicyVersion | None = None,
+    sprite: Blob | None = None,
+    latents_blob: Blob | None = None,
+    **fields,
+) -> list[Rollout]:
     """`count` rollouts of one start frame, 13 frames of 96 x 96 at 3 Hz, as the shipped world model makes them."""
     frame = frame or start_frame()
     version = version or policy_version()
@@ -57,5 +65,5 @@ def rollouts(count: int, *, frame: StartFrame | None = None, version: PolicyVers
     for _ in range(count):
         number = next(_numbers)
         row = {"value": number % 7 - 3.0, "seed": number, **values}
-        made.append(Rollout.objects.create(start_frame=frame, policy_version=version, sprite=blob(), latents=blob(), **row))
+        made.append(Rollout.objects.create(start_frame=frame, policy_version=version, sprite=sprite or blob(), latents=latents_blob or blob(), **row))
     return made
