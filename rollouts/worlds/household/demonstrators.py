@@ -116,7 +116,7 @@ class Demonstrator:
     def _play(self, state: dict) -> np.ndarray:
         robot = np.array(state["robot"][:2])
         if self._waypoint is None or np.hypot(*(self._waypoint - robot)) < 0.25 or self.rng.random() < 0.08:
-            self._waypoint = self.rng.uniform(-1.5, 1.5, 2)
+            self._waypoint = self.rng.uniform(-1.3, 1.3, 2)
             self._arms = self.rng.choice([0.0, 0.0, 0.5, 1.0], 2)
             self.speed = float(self.rng.uniform(0.15, MAX_SPEED))
         away = self._waypoint - robot
@@ -128,8 +128,7 @@ class Demonstrator:
         if self.rng.random() < 0.15:
             return np.array([0, 0, *action[2:]])
         speed = np.hypot(*action[:2])
-        action[:2] += self.rng.normal(0, 0.35 * speed + 0.03, 2)
-        return action
+        return action + np.array([*self.rng.normal(0, 0.35 * speed + 0.03, 2), 0, 0, 0])
 
     # ------------------------------------------------------------------ walking
 
@@ -157,7 +156,7 @@ class Demonstrator:
 
     def _obstacles(self, state: dict, ignore: str | None) -> list[Obstacle]:
         held = 0.16 if state["held"] else 0.0
-        found = [Obstacle((-1.65, 1.9), 0.48, (-0.75, 1.9)), Obstacle((1.75, 1.75), 0.42)]
+        found = [Obstacle((-1.4, 1.6), 0.46, (-0.5, 1.6)), Obstacle((1.48, 1.48), 0.42)]
         found += [Obstacle(tuple(xyz[:2]), 0.50 + held) for name, xyz in state["objects"].items() if name not in (ignore, state["held"])]
         found += [Obstacle(tuple(xy), 0.42 + held) for xy in state["clutter"]]
         if self.skill == "careful" and state["dog"] is not None:

@@ -13,9 +13,9 @@ from .tasks import NOUNS
 
 _COLUMNS = ("left", "", "right")
 _ROWS = ("front", "", "back")
-CELL_EDGE = 0.55  # metres from the middle of the room to the border of the middle cell
+CELL_EDGE = 0.45  # metres from the middle of the room to the border of the middle cell
 
-_NUMBERS = ("no", "one", "two", "three")
+_NUMBERS = ("no", "one", "two")
 
 
 def place(x: float, y: float) -> str:
@@ -87,7 +87,7 @@ def all_scene_clauses() -> list[str]:
     clauses += verbs + [f"{verb} {spot}" for verb in verbs for spot in spots]
     nouns = [noun for names in NOUNS.values() for noun in names]
     clauses += [f"a {colour} {noun} {spot}" for colour in COLOURS for noun in nouns for spot in spots]
-    clauses += [clutter_clause(count) for count in range(4)] + [f"{floor} floor" for floor in FLOORS]
+    clauses += [clutter_clause(count) for count in range(3)] + [f"{floor} floor" for floor in FLOORS]
     return clauses + [light_clause("normal"), light_clause("dim")]
 
 

@@ -36,8 +36,8 @@ DOG_COATS: dict[str, tuple[float, float, float]] = {
 DOGS = ("absent", "lying", "walking", "following")
 DOG_PLACES = ("on_path", "near_target", "beside")
 LIGHTS = ("normal", "dim")
-MAX_CLUTTER = 3
-MAX_OBJECTS = 4
+MAX_CLUTTER = 2
+MAX_OBJECTS = 3
 
 _ALLOWED: dict[str, tuple] = {
     "dog": DOGS,
@@ -55,8 +55,8 @@ class HouseholdFactors:
 
     dog: absent, lying, walking (across the robot's way) or following the robot.
     dog_place: where it starts: on the robot's path to the target, near the target, or beside the path.
-    clutter: number of loose grey blocks on the floor, 0..3.
-    objects: number of coloured objects, 2..4 (the target included).
+    clutter: number of loose grey blocks on the floor, 0..2.
+    objects: number of coloured objects, 2..3 (the target included), no two of one colour.
     """
 
     dog: str | None = None

@@ -10,12 +10,12 @@ from .factors import COLOURS, DOG_COATS, DOG_PLACES, DOGS, FLOORS, LIGHTS, OBJEC
 from .tasks import KINDS, Task, train_targets
 
 # How often episodes have which task and dog when neither is asked for.
-TASK_ODDS = (0.52, 0.34, 0.035, 0.035, 0.035, 0.035)
+TASK_ODDS = (0.60, 0.26, 0.035, 0.035, 0.035, 0.035)
 DOG_ODDS = (0.30, 0.42, 0.18, 0.10)
 PLACE_ODDS = (0.70, 0.15, 0.15)
 
-_REACH = 1.55  # nothing starts nearer than 0.45 m to a wall
-_FURNITURE = ((-1.2, 1.85, 0.75), (1.72, 1.72, 0.42))  # x, y, radius kept free
+_REACH = 1.27  # nothing starts nearer than 0.43 m to a wall
+_FURNITURE = ((-0.95, 1.6, 0.62), (1.45, 1.45, 0.36))  # x, y, radius kept free
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def _decide(rng: np.random.Generator, wanted: HouseholdFactors) -> HouseholdFact
         dog=str(rng.choice(DOGS, p=DOG_ODDS)),
         dog_place=str(rng.choice(DOG_PLACES, p=PLACE_ODDS)),
         dog_coat=str(rng.choice(list(DOG_COATS))),
-        clutter=int(rng.choice(4, p=(0.6, 0.2, 0.12, 0.08))),
-        objects=int(rng.integers(2, 5)),
+        clutter=int(rng.choice(3, p=(0.7, 0.2, 0.1))),
+        objects=int(rng.integers(2, 4)),
         light=str(rng.choice(LIGHTS, p=(0.85, 0.15))),
         floor=str(rng.choice(list(FLOORS))),
         walls=str(rng.choice(list(WALLS))),
@@ -72,9 +72,7 @@ def _try(rng: np.random.Generator, factors: HouseholdFactors, task: Task) -> Lay
 
     mat = spot(0.45)
     robot = spot(0.38)
-    others = [str(name) for name in rng.permutation([name for name in OBJECTS if name != task.target])]
-    names = ([task.target] if task.target else []) + others
-    names = names[: factors.objects]
+    names = _names(rng, task, factors.objects or 2)
     places = [spot(0.30) for _ in names]
     if mat is None or robot is None or None in places:
         return None
@@ -100,6 +98,15 @@ def _try(rng: np.random.Generator, factors: HouseholdFactors, task: Task) -> Lay
         objects=tuple(names[i] for i in order), object_xy=tuple(places[i] for i in order), mat=mat,
         clutter=tuple(clutter), dog=dog, dog_speed=speed,
     )
+
+
+def _names(rng: np.random.Generator, task: Task, count: int) -> list[str]:
+    """The target first; no two objects of one colour, so that a viewer never has to tell a can from a cube."""
+    names = [task.target] if task.target else []
+    for name in rng.permutation(OBJECTS):
+        if len(names) < count and name.split()[0] not in {other.split()[0] for other in names}:
+            names.append(str(name))
+    return names
 
 
 def _dog_pose(rng, factors, start, goal, mat, places, task) -> tuple[tuple[float, float, float], float] | None:
@@ -129,7 +136,7 @@ def _dog_pose(rng, factors, start, goal, mat, places, task) -> tuple[tuple[float
         return None
     if min(np.hypot(*(xy - np.array(p))) for p in places) < 0.72:
         return None
-    if task.kind == "bring" and np.hypot(*(xy - mat)) < 1.0:
+    if task.kind == "bring" and np.hypot(*(xy - mat)) < 0.9:
         return None
     if any(np.hypot(xy[0] - a, xy[1] - b) < r + 0.2 for a, b, r in _FURNITURE):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,8 +53,9 @@ def _edges() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 _ROWS, _COLUMNS, _LENGTHS = _edges()
 
 
-def next_point(robot: np.ndarray, goal: np.ndarray, obstacles: list[Obstacle], lookahead: float = 0.4) -> np.ndarray:
-    """The point [2] to head for now, about `lookahead` metres along the cheapest path from `robot` to `goal`."""
+@functools.lru_cache(maxsize=8)
+def _tree(goal: tuple[float, float], obstacles: tuple[Obstacle, ...]) -> tuple[int, np.ndarray]:
+    """The grid point of the goal, and for each grid point the next one on its cheapest path there."""
     cost = np.ones(len(_POINTS))
     for obstacle in obstacles:
         depth = 1 - obstacle.distance(_POINTS) / obstacle.clearance
@@ -61,10 +63,21 @@ def next_point(robot: np.ndarray, goal: np.ndarray, obstacles: list[Obstacle], l
     weights = _LENGTHS * 0.5 * (cost[_ROWS] + cost[_COLUMNS])
     graph = csr_matrix((weights, (_ROWS, _COLUMNS)), shape=(len(_POINTS),) * 2)
     source = int(np.argmin(np.hypot(*(_POINTS - goal).T)))
-    here = int(np.argmin(np.hypot(*(_POINTS - robot).T)))
     _, previous = dijkstra(graph, directed=False, indices=source, return_predecessors=True)
+    return source, previous
+
+
+def next_point(robot: np.ndarray, goal: np.ndarray, obstacles: list[Obstacle], lookahead: float = 0.4) -> np.ndarray:
+    """The point [2] to head for now, about `lookahead` metres along the cheapest path from `robot` to `goal`.
+
+    The world is rounded to 2 cm, so that the paths of a still scene are found once.
+    """
+    source, previous = _tree(_rounded(goal), tuple(Obstacle(_rounded(o.start), o.clearance, o.end and _rounded(o.end)) for o in obstacles))
+    here = int(np.argmin(np.hypot(*(_POINTS - robot).T)))
     while here != source and np.hypot(*(_POINTS[here] - robot)) < lookahead:
         here = int(previous[here])
-    if here == source:
-        return goal
-    return _POINTS[here]
+    return goal if here == source else _POINTS[here]
+
+
+def _rounded(xy) -> tuple[float, float]:
+    return round(float(xy[0]) * 50) / 50, round(float(xy[1]) * 50) / 50

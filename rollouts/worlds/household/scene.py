@@ -1,21 +1,21 @@
 """The household room, its robot, dog and objects as one MuJoCo model, built with MjSpec.
 
 The model is compiled once; an episode only moves bodies and recolours geoms (`env.py`).
-Units: metres, kilograms, seconds, radians. The floor spans x, y in [-2, 2]; x points right and y away from
+Units: metres, kilograms, seconds, radians. The floor spans x, y in [-1.7, 1.7]; x points right and y away from
 the camera.
 """
 
 from __future__ import annotations
 
 import mujoco
-import numpy as np
 
+from . import camera
 from .factors import MAX_CLUTTER, MAX_OBJECTS
 
-ROOM_HALF = 2.0
+ROOM_HALF = 1.7
 ROBOT_RADIUS = 0.24
 DOG_LENGTH = 0.74
-OBJECT_SIZE = 0.205
+OBJECT_SIZE = 0.215
 MAT_HALF = 0.42
 TIMESTEP = 0.01
 
@@ -45,12 +45,15 @@ def build_spec() -> mujoco.MjSpec:
     spec.option.timestep = TIMESTEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.iterations = 20
-    spec.visual.quality.offsamples = 4
+    # In software, twice the size averaged down is three times faster than multisampling and looks the same.
+    spec.visual.quality.offsamples = 0
+    spec.visual.quality.numslices = 14
+    spec.visual.quality.numstacks = 8
     spec.visual.headlight.ambient = [0.32, 0.32, 0.32]
     spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
     spec.visual.headlight.specular = [0.0, 0.0, 0.0]
-    spec.visual.global_.offwidth = 1024
-    spec.visual.global_.offheight = 1024
+    spec.visual.global_.offwidth = 2048
+    spec.visual.global_.offheight = 2048
     world = spec.worldbody
     world.add_light(
         name="lamp", pos=[0.6, -1.5, 4.0], dir=[-0.12, 0.3, -1], diffuse=[0.40, 0.40, 0.40], ambient=[0.12] * 3,
@@ -83,18 +86,13 @@ def _add_room(world) -> None:
         world.add_geom(name=name, type=_BOX, pos=pos, size=size, rgba=[0.9, 0.9, 0.85, 1], **_SOLID)
     # An unseen kerb keeps things in the room on the camera's side.
     world.add_geom(name="kerb", type=_BOX, pos=[0, -far, 0.2], size=[far, 0.1, 0.2], rgba=[0, 0, 0, 0], **_SOLID)
-    cabinet = world.add_body(name="cabinet", pos=[-1.2, 1.82, 0])
+    cabinet = world.add_body(name="cabinet", pos=[-0.95, 1.53, 0])
     cabinet.add_geom(type=_BOX, size=[0.5, 0.18, 0.28], pos=[0, 0, 0.28], rgba=[0.45, 0.33, 0.28, 1], **_SOLID)
     cabinet.add_geom(type=_BOX, size=[0.52, 0.20, 0.03], pos=[0, 0, 0.58], rgba=[0.60, 0.46, 0.38, 1], **_GHOST)
-    plant = world.add_body(name="plant", pos=[1.72, 1.72, 0])
+    plant = world.add_body(name="plant", pos=[1.45, 1.45, 0])
     plant.add_geom(type=_CYLINDER, size=[0.14, 0.14, 0], pos=[0, 0, 0.14], rgba=[0.85, 0.85, 0.85, 1], **_SOLID)
     plant.add_geom(type=_ELLIPSOID, size=[0.22, 0.22, 0.3], pos=[0, 0, 0.5], rgba=[0.22, 0.42, 0.30, 1], **_GHOST)
-    # 55 degrees above the horizon, looking at the middle of the room.
-    centre, distance, elevation = np.array([0.0, -0.06, 0.12]), 5.05, np.deg2rad(56)
-    world.add_camera(
-        name="room", pos=(centre + distance * np.array([0, -np.cos(elevation), np.sin(elevation)])).tolist(),
-        xyaxes=[1, 0, 0, 0, float(np.sin(elevation)), float(np.cos(elevation))], fovy=46,
-    )
+    world.add_camera(name="room", pos=camera.POSITION.tolist(), xyaxes=[*camera.RIGHT, *camera.UP], fovy=camera.FOVY)
 
 
 def _add_mat(world) -> None:

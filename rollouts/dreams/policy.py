@@ -1,0 +1,273 @@
+"""The policy: text and a frame in, rollouts out. World model + codec + IDM + kinematic check + value head.
+
+`dream` samples futures, `imagine` samples start frames from words, `choose` takes the best of N. Nothing here knows Django,
+and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import flow, kinematics, weights
+from .codec import Codec, CodecConfig
+from .idm import InverseDynamics
+from .probe import Probe, ProbeNet
+from .text import TextEncoder
+from .transformer import Context, TransformerConfig, VideoTransformer
+from .value_head import ValueHead, rollout_features, shared_noise
+
+VALUE_DRAWS = 2
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """steps: Euler steps. guidance: of the text, 1 for none. shift: where the steps lie (`flow.sampler_times`)."""
+
+    steps: int = 10
+    guidance: float = 1.0
+    shift: float = 1.5
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.guidance < 0 or self.shift <= 0:
+            raise ValueError(f"bad sampler: {self.steps=} {self.guidance=} {self.shift=}")
+
+
+@dataclass(frozen=True)
+class Dream:
+    """One rollout. frames uint8 [T+1, H, W, 3], the first is the start frame; latents float16 [T, C, h, w]; actions
+    float32 [T, A] in the world's units; path float32 [T+1, 2] in metres; path_pixels float32 [T+1, 2] in 0..1 of the frame;
+    value: preference score (any real, higher is better); success: probability 0..1."""
+
+    frames: np.ndarray
+    latents: np.ndarray
+    actions: np.ndarray
+    path: np.ndarray
+    path_pixels: np.ndarray
+    verdict: kinematics.Verdict
+    value: float
+    success: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Dreams without their pictures, for acting: latents [B, T, C, h, w], actions [B, T, A], values and successes [B]."""
+
+    latents: torch.Tensor
+    actions: np.ndarray
+    paths: np.ndarray
+    verdicts: list[kinematics.Verdict]
+    values: np.ndarray
+    successes: np.ndarray
+
+
+class Policy:
+    """See the module. Build it with `load` or, for tests, `tiny`."""
+
+    def __init__(self, parts: dict[str, torch.nn.Module], config: dict, text: TextEncoder | None = None):
+        self.codec: Codec = parts["codec"]  # type: ignore[assignment]
+        self.world_model: VideoTransformer = parts["world_model"]  # type: ignore[assignment]
+        self.start_frames: VideoTransformer = parts["start_frames"]  # type: ignore[assignment]
+        self.idm: InverseDynamics = parts["idm"]  # type: ignore[assignment]
+        self.value_head: ValueHead = parts["value_head"]  # type: ignore[assignment]
+        self.probe = Probe(parts["probe"], self.codec, tuple(config["probe_objects"]))  # type: ignore[arg-type]
+        self.config = config
+        self.text = text or _shared_text()
+        self.sampler = SamplerSettings(**config.get("sampler", {}))
+        self.limits = kinematics.Limits(**config.get("limits", {}))
+        self.homography = np.array(config["floor_homography"])
+        self.fps = float(config["fps"])
+        for part in parts.values():
+            part.eval().requires_grad_(False)
+
+    # ------------------------------------------------------------------ files
+
+    @classmethod
+    def load(cls, directory: Path | str, device: str | torch.device = "cpu") -> Policy:
+        """Raises FileNotFoundError where a file is missing and RuntimeError where weights do not fit `config.json`."""
+        directory = Path(directory)
+        config = weights.read_config(directory)
+        return cls({name: weights.load_part(directory, name, device) for name in weights.PARTS}, config)
+
+    def save(self, directory: Path | str) -> None:
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        parts = self.parts()
+        for name, part in parts.items():
+            weights.save_part(directory, name, part)
+        written = weights.read_config(directory)
+        (directory / "config.json").write_text(json.dumps({**self.config, **{name: written[name] for name in parts}}, indent=2, sort_keys=True) + "\n")
+
+    def parts(self) -> dict[str, torch.nn.Module]:
+        return {
+            "codec": self.codec, "world_model": self.world_model, "start_frames": self.start_frames, "idm": self.idm,
+            "value_head": self.value_head, "probe": self.probe.net,
+        }
+
+    @classmethod
+    def tiny(cls, seed: int = 0) -> Policy:
+        """Random weights in the shapes of the real thing, but small and instantly built; for tests."""
+        from ..worlds.household.factors import OBJECTS  # the debug configuration is of the household world
+
+        torch.manual_seed(seed)
+        codec = Codec(CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8)))
+        world_model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
+        start_frames = VideoTransformer(TransformerConfig(frames=1, tubelet=1, width=32, layers=1, heads=1, start=False, text_tokens=16))
+        for network in (world_model, start_frames):
+            torch.nn.init.normal_(network.head.weight, std=0.1)
+        parts = {
+            "codec": codec, "world_model": world_model, "start_frames": start_frames, "idm": InverseDynamics(width=16),
+            "value_head": ValueHead(width=32, layer=0), "probe": ProbeNet(entities=2 + len(OBJECTS), width=8),
+        }
+        return cls(parts, base_config(sampler=SamplerSettings(steps=2)))
+
+    @property
+    def device(self) -> torch.device:
+        return self.codec.shift.device
+
+    def sampler_settings(self) -> dict:
+        return asdict(self.sampler)
+
+    # ------------------------------------------------------------------ dreaming
+
+    def dream(self, frame: np.ndarray, prompt: str, *, n: int, seed: int = 0) -> list[Dream]:
+        """n rollouts of one start frame uint8 [H, W, 3]. The i-th has seed `seed + i` and does not depend on n.
+
+        Raises ValueError for a frame of another shape or type, or n < 1.
+        """
+        self._check_frame(frame)
+        if n < 1:
+            raise ValueError(f"{n=} is not at least 1")
+        seeds = [seed + i for i in range(n)]
+        plan = self.plan(frame[None], [prompt], seeds=[seeds])
+        return [self._picture(frame, plan, i, seeds[i]) for i in range(n)]
+
+    @torch.no_grad()
+    def plan(self, frames: np.ndarray, prompts: list[str], *, seeds: list[list[int]]) -> Plan:
+        """Dreams of B start frames uint8 [B, H, W, 3] at once, n for each: seeds is B lists of n. Rows are frame by frame."""
+        n = len(seeds[0])
+        start = self.codec.encode(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+        context = self.context(start, prompts)
+        unconditional = self.context(start, [""] * len(prompts)).repeat(n) if self.sampler.guidance != 1 else None
+        noise = torch.stack([self._noise(seed) for row in seeds for seed in row])
+        latents = flow.sample(
+            self.world_model, context.repeat(n), noise, steps=self.sampler.steps, guidance=self.sampler.guidance,
+            unconditional=unconditional, shift=self.sampler.shift,
+        )
+        starts = start.repeat_interleave(n, 0)
+        actions, seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], latents], 1))
+        values, successes = self.judge(latents, context.repeat(n))
+        return Plan(latents, actions, paths, verdicts, values, successes)
+
+    def context(self, start: torch.Tensor, prompts: list[str]) -> Context:
+        """start latents [B, C, h, w] and B prompts, or one prompt for all."""
+        limit = self.world_model.config.text_tokens
+        if len(set(prompts)) == 1:  # no padding, and so no mask
+            text, mask = self.text.encode(prompts[:1], limit)
+            text, mask = text.expand(len(start), -1, -1), mask.expand(len(start), -1)
+        else:
+            text, mask = self.text.encode(prompts, limit)
+        return self.world_model.encode_context(start, text.to(self.device), mask.to(self.device))
+
+    @torch.no_grad()
+    def infer_actions(self, latents: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[kinematics.Verdict]]:
+        """latents [B, T+1, C, h, w] -> actions [B, T, A], places seen and integrated paths [B, T+1, 2], verdicts."""
+        inferred, places = self.idm(latents)
+        actions, seen = inferred.float().cpu().numpy(), places.float().cpu().numpy()
+        paths = np.stack([kinematics.integrate(s[0], a, self.fps) for s, a in zip(seen, actions, strict=True)])
+        verdicts = [kinematics.check(a, p, s, fps=self.fps, limits=self.limits) for a, p, s in zip(actions, paths, seen, strict=True)]
+        return actions, seen, paths, verdicts
+
+    @torch.no_grad()
+    def judge(self, latents: torch.Tensor, context: Context) -> tuple[np.ndarray, np.ndarray]:
+        """Preference scores and success probabilities [B] of rollouts [B, T, C, h, w], each the mean of VALUE_DRAWS noises
+        that all rollouts share."""
+        scores, successes = [], []
+        for noise in shared_noise(tuple(latents.shape[1:]), draws=VALUE_DRAWS):
+            tokens = rollout_features(self.world_model, latents, context, layer=self.value_head.layer, noise=noise.to(latents.device))
+            success, score = self.value_head(tokens)
+            scores.append(score)
+            successes.append(success.sigmoid())
+        return torch.stack(scores).mean(0).cpu().numpy(), torch.stack(successes).mean(0).cpu().numpy()
+
+    def choose(self, plan: Plan, n: int) -> np.ndarray:
+        """Row index [B] of the best of each frame's n dreams: the highest value among the kinematically accepted ones, or
+        among all where none is."""
+        values = plan.values.reshape(-1, n)
+        accepted = np.array([verdict.accepted for verdict in plan.verdicts]).reshape(-1, n)
+        ranked = np.where(accepted | ~accepted.any(1, keepdims=True), values, -np.inf)
+        return ranked.argmax(1) + np.arange(len(values)) * n
+
+    # ------------------------------------------------------------------ start frames
+
+    @torch.no_grad()
+    def imagine(self, scene: str, *, n: int, seed: int = 0, steps: int = 24, guidance: float = 2.0) -> np.ndarray:
+        """n start frames uint8 [n, H, W, 3] from a scene description alone; the i-th has seed `seed + i`.
+
+        Raises ValueError for an empty description or n < 1.
+        """
+        if not scene.strip() or n < 1:
+            raise ValueError("a scene description and n >= 1 are needed")
+        limit = self.start_frames.config.text_tokens
+        contexts = []
+        for words in (scene, ""):
+            text, mask = self.text.encode_scenes([words], limit)
+            contexts.append(self.start_frames.encode_context(None, text.to(self.device), mask.to(self.device)).repeat(n))
+        c = self.start_frames.config
+        noise = torch.stack([_seeded(seed + i, (1, c.channels, c.grid, c.grid)) for i in range(n)]).to(self.device)
+        latents = flow.sample(self.start_frames, contexts[0], noise, steps=steps, guidance=guidance, unconditional=contexts[1])
+        return self.codec.decode_uint8(latents[:, 0]).cpu().numpy()
+
+    # ------------------------------------------------------------------ helpers
+
+    def _noise(self, seed: int) -> torch.Tensor:
+        c = self.world_model.config
+        return _seeded(seed, (c.frames, c.channels, c.grid, c.grid)).to(self.device)
+
+    def _picture(self, frame: np.ndarray, plan: Plan, index: int, seed: int) -> Dream:
+        future = self.codec.decode_uint8(plan.latents[index]).cpu().numpy()
+        path = plan.paths[index].astype(np.float32)
+        return Dream(
+            frames=np.concatenate([frame[None], future]),
+            latents=plan.latents[index].cpu().numpy().astype(np.float16),
+            actions=plan.actions[index].astype(np.float32), path=path, path_pixels=self.to_frame(path),
+            verdict=plan.verdicts[index], value=float(plan.values[index]), success=float(plan.successes[index]), seed=seed,
+        )
+
+    def to_frame(self, xy: np.ndarray) -> np.ndarray:
+        """Floor points [N, 2] in metres -> [N, 2] in 0..1 of the frame."""
+        mapped = np.concatenate([xy, np.ones((len(xy), 1))], -1) @ self.homography.T
+        return (mapped[:, :2] / mapped[:, 2:]).astype(np.float32)
+
+    def _check_frame(self, frame: np.ndarray) -> None:
+        size = self.codec.config.size
+        if frame.shape != (size, size, 3) or frame.dtype != np.uint8:
+            raise ValueError(f"expected a uint8 frame [{size}, {size}, 3], got {frame.dtype} {list(frame.shape)}")
+
+
+def base_config(sampler: SamplerSettings = SamplerSettings(), limits: kinematics.Limits = kinematics.Limits()) -> dict:
+    """What a policy of the household world carries beside its weights."""
+    from ..worlds.household import camera
+    from ..worlds.household.env import CONTROL_HZ
+    from ..worlds.household.factors import OBJECTS
+
+    return {
+        "world": "household", "fps": CONTROL_HZ, "sampler": asdict(sampler), "limits": asdict(limits),
+        "floor_homography": camera.floor_homography().tolist(), "probe_objects": list(OBJECTS),
+    }
+
+
+def _seeded(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@functools.cache
+def _shared_text() -> TextEncoder:
+    """One encoder for all policies of a process: it is frozen, and loading it takes seconds."""
+    return TextEncoder()

@@ -1,0 +1,185 @@
+"""Closed-loop evaluation: the policy acts in a world, many episodes side by side.
+
+Each round of the loop plans for all running episodes at once (one batch of dreams), then every episode executes its plan for
+`execute` steps, or until what it sees has drifted from what was dreamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+
+from rollouts.dreams.policy import Policy
+from rollouts.worlds import World, make_world
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """Equal specs start equal episodes."""
+
+    prompt: str
+    seed: int
+    factors: dict = field(default_factory=dict)
+    world: str = "household"
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How an episode ended. steps: control steps done; trajectory: robot x, y [m] after each, if the world tells;
+    contact_xy: the robot's place at its first contact; plans: how often it dreamed; drifts: how often it replanned because
+    the world had left the dream."""
+
+    spec: EpisodeSpec
+    success: bool
+    dog_contact: bool
+    steps: int
+    plans: int
+    drifts: int
+    trajectory: list[tuple[float, float]]
+    contact_xy: tuple[float, float] | None
+
+    @property
+    def clean_success(self) -> bool:
+        return self.success and not self.dog_contact
+
+    def to_dict(self) -> dict:
+        return {**asdict(self), "clean_success": self.clean_success}
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """execute: steps of a plan that are carried out before the next. drift: mean squared latent distance between the frame
+    seen and the frame dreamed, over the cells where either differs from the plan's start, above which it replans at once;
+    measured in bench/policy.py (0 switches it off). batch: episodes side by side."""
+
+    execute: int = 6
+    drift: float = 1.5
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if self.execute < 1 or self.drift < 0 or self.batch < 1:
+            raise ValueError(f"bad loop: {self.execute=} {self.drift=} {self.batch=}")
+
+
+def evaluate(
+    policy: Policy, specs: Sequence[EpisodeSpec], n: int = 1, *, seed: int = 0, options: LoopOptions = LoopOptions(),
+    progress: Callable[[int, int], None] | None = None, select: str = "value",
+) -> list[EpisodeResult]:
+    """Runs every spec to its end and returns the results in order.
+
+    n: dreams per plan; the best by the value head is executed (select="first": the first, "random" is the same for n = 1).
+    seed: of the dreams; an episode's dreams depend on it and on the spec's seed alone, so versions can be compared in pairs.
+    progress(done, total) is called between episodes; an exception that it raises stops the evaluation.
+    """
+    if n < 1:
+        raise ValueError(f"{n=} is not at least 1")
+    results: list[EpisodeResult] = []
+    worlds: list[World] = []
+    try:
+        for first in range(0, len(specs), options.batch):
+            part = specs[first : first + options.batch]
+            while len(worlds) < len(part):
+                worlds.append(make_world(part[len(worlds)].world))
+            results += _run_batch(policy, part, worlds, n, seed, options, select)
+            if progress:
+                progress(len(results), len(specs))
+    finally:
+        for world in worlds:
+            world.close()
+    return results
+
+
+class _Episode:
+    """One running episode: its world, its plan and what happened so far."""
+
+    def __init__(self, spec: EpisodeSpec, world: World, seed: int):
+        self.spec, self.world, self.seed = spec, world, seed
+        _, self.info = world.reset(seed=spec.seed, options={"prompt": spec.prompt, "factors": spec.factors})
+        self.frame = np.asarray(world.render())
+        self.over = False
+        self.steps = self.plans = self.drifts = self.used = 0
+        self.trajectory: list[tuple[float, float]] = []
+        self.contact_xy: tuple[float, float] | None = None
+        self.actions: np.ndarray | None = None
+        self.dream: torch.Tensor | None = None
+        self.start: torch.Tensor | None = None
+
+    def seeds(self, n: int) -> list[int]:
+        base = (self.seed * 1_000_003 + self.spec.seed * 131 + self.plans * 17) % 2**31
+        return [base * 64 + i for i in range(n)]
+
+    def adopt(self, actions: np.ndarray, dream: torch.Tensor, start: torch.Tensor) -> None:
+        self.actions, self.dream, self.start, self.used = actions, dream, start, 0
+        self.plans += 1
+
+    def step(self) -> None:
+        assert self.actions is not None
+        space = self.world.action_space
+        action = np.clip(self.actions[self.used], space.low, space.high).astype(np.float32)  # type: ignore[attr-defined]
+        _, _, terminated, truncated, self.info = self.world.step(action)
+        self.steps += 1
+        self.used += 1
+        robot = (self.info.get("state") or {}).get("robot")
+        if robot:
+            self.trajectory.append((round(float(robot[0]), 3), round(float(robot[1]), 3)))
+            if self.info.get("dog_contact") and self.contact_xy is None:
+                self.contact_xy = self.trajectory[-1]
+        self.over = bool(terminated or truncated)
+        if not self.over:
+            self.frame = np.asarray(self.world.render())
+
+    def result(self) -> EpisodeResult:
+        return EpisodeResult(
+            self.spec, bool(self.info["success"]), bool(self.info.get("dog_contact", False)), self.steps, self.plans, self.drifts,
+            self.trajectory, self.contact_xy,
+        )
+
+
+def _run_batch(policy: Policy, specs: Sequence[EpisodeSpec], worlds: list[World], n: int, seed: int, options: LoopOptions, select: str) -> list[EpisodeResult]:
+    episodes = [_Episode(spec, world, seed) for spec, world in zip(specs, worlds, strict=False)]
+    while running := [episode for episode in episodes if not episode.over]:
+        waiting = [e for e in running if e.actions is None or e.used >= min(options.execute, len(e.actions))]
+        if waiting:
+            _plan(policy, waiting, n, select)
+        for episode in running:
+            episode.step()
+        if options.drift:
+            _watch(policy, [e for e in running if not e.over and e.used < options.execute], options.drift)
+    return [episode.result() for episode in episodes]
+
+
+def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None:
+    frames = np.stack([e.frame for e in episodes])
+    plan = policy.plan(frames, [e.spec.prompt for e in episodes], seeds=[e.seeds(n) for e in episodes])
+    best = policy.choose(plan, n) if select == "value" else np.arange(len(episodes)) * n
+    with torch.no_grad():
+        starts = policy.codec.encode(torch.from_numpy(frames).to(policy.device))
+    for episode, row, start in zip(episodes, best, starts, strict=True):
+        episode.adopt(plan.actions[row], plan.latents[row], start)
+
+
+@torch.no_grad()
+def _watch(policy: Policy, episodes: list[_Episode], threshold: float) -> None:
+    """Episodes whose world has left the dream drop their plan."""
+    if not episodes:
+        return
+    seen = policy.codec.encode(torch.from_numpy(np.stack([e.frame for e in episodes])).to(policy.device))
+    for episode, latent in zip(episodes, seen, strict=True):
+        assert episode.dream is not None and episode.start is not None
+        if drift(latent, episode.dream[episode.used - 1], episode.start) > threshold:
+            episode.actions = None
+            episode.drifts += 1
+
+
+def drift(seen: torch.Tensor, dreamed: torch.Tensor, start: torch.Tensor) -> float:
+    """Mean squared distance of two latent frames [C, h, w] over the cells where either has changed since `start`."""
+    changed = torch.maximum((seen - start).square().mean(0), (dreamed - start).square().mean(0)) > 0.25
+    if not bool(changed.any()):
+        return 0.0
+    return float((seen - dreamed).square().mean(0)[changed].mean())
