@@ -1,5 +1,7 @@
 """What changes data: keyword-only functions, one per act. Reads are in `training.selectors`."""
 
+from typing import Any
+
 from training.services.errors import TrainingError
 from training.services.evaluations import evaluation_run, evaluation_start
 from training.services.rounds import (
@@ -12,7 +14,6 @@ from training.services.rounds import (
     version_rollback,
 )
 from training.services.schedules import round_schedule_save, round_schedule_switch, round_schedules_run
-from training.services.stages import stage_run
 
 __all__ = [
     "TrainingError",
@@ -30,3 +31,10 @@ __all__ = [
     "stage_run",
     "version_rollback",
 ]
+
+
+def stage_run(**arguments: Any) -> dict[str, Any]:
+    """See `training.services.stages`. It is imported when a stage runs: torch takes seconds that pages and commands can do without."""
+    from training.services import stages
+
+    return stages.stage_run(**arguments)

@@ -1,0 +1,101 @@
+"""`manage.py up` as a process: it refuses in one sentence, and leaves nothing behind however it ends."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from tests.chaos.stack import MANAGE, ROOT, Stack, clean_environment, free_port, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def refused(home, *arguments: str, **settings: str) -> str:
+    """The one sentence with which `up` refuses; it must be one line, without a traceback, and the exit code not zero."""
+    done = subprocess.run(
+        [*MANAGE, "up", "--no-demo", *arguments], cwd=ROOT, env=clean_environment(home, **settings), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0, done.stdout
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line and " | " not in line]
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_it_leaves_nothing_behind(tmp_path):
+    """Killed, started again on the same directory, ended by Ctrl-C."""
+    first = Stack(tmp_path).wait_up()
+    assert len(first.family()) >= 6
+    first.process.kill()
+    wait_for(lambda: not first.family(), timeout_s=30, why=f"children die with a killed supervisor: {first.family()}")
+
+    second = Stack(tmp_path).wait_up()
+    assert second.status("/readyz") == 200
+    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+    began = time.monotonic()
+    assert second.stop(signal.SIGINT) == 0
+    assert time.monotonic() - began < 30
+    assert second.family() == []
+    assert "nothing is left running" in second.lines[-1]
+
+
+def test_it_can_be_stopped_while_it_starts(tmp_path):
+    stack = Stack(tmp_path)
+    wait_for(lambda: any("postgres" in process.name() for process in stack.family()), timeout_s=60, why="PostgreSQL starts")
+    assert stack.stop(signal.SIGTERM) == 0
+    assert stack.family() == []
+
+
+def test_a_second_one_says_that_one_runs(stack):
+    assert refused(stack.home, "--port", str(free_port())) == f"CommandError: Dreamfork already runs on {stack.home} at {stack.url} (process {stack.process.pid})."
+
+
+def test_it_says_that_the_port_is_taken(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert refused(tmp_path, "--port", str(port)) == f"CommandError: Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with --port."
+
+
+def test_it_refuses_a_directory_of_another_version(tmp_path):
+    (tmp_path / "LAYOUT").write_text("99\n")
+    assert "was made by another version of Dreamfork (layout 99, this one reads 1)" in refused(tmp_path, "--port", str(free_port()))
+
+
+def test_it_refuses_the_database_of_another_postgres(tmp_path):
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+    (tmp_path / "postgres" / "data" / "PG_VERSION").write_text("15\n")
+    assert "holds a PostgreSQL 15 database; this version reads 18" in refused(tmp_path, "--port", str(free_port()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"DREAMFORK_DEBUG": "maybe"}, "dreamfork: DREAMFORK_DEBUG='maybe' is not a yes or no; expected true or false."),
+        (
+            {"DATABASE_URL": "mysql://root:secret@db/dreams"},
+            "dreamfork: DATABASE_URL is not an address that can be used; expected postgres://... or postgresql://....",
+        ),
+        ({"DREAMFORK_DEBUGG": "1"}, "dreamfork: DREAMFORK_DEBUGG is not a setting of Dreamfork; did you mean DREAMFORK_DEBUG?"),
+    ],
+)
+def test_it_refuses_bad_settings(tmp_path, settings, sentence):
+    assert refused(tmp_path, **settings) == sentence
+
+
+def test_it_refuses_a_bad_port(tmp_path):
+    assert refused(tmp_path, "--port", "99999") == "CommandError: --port 99999 is not a port; expected 1 to 65535."
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_it_says_that_the_disk_is_full(tmp_path):
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(tmp_path)], capture_output=True).returncode:
+        pytest.skip("this machine does not let tests mount a disk")
+    try:
+        assert refused(tmp_path, "--port", str(free_port())).startswith("CommandError: Only 3")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
