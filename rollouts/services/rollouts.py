@@ -27,13 +27,11 @@ BATCH = 8
 MAX_ROLLOUTS = 64
 # How many times as many dreams as asked for may be sampled to replace the rejected ones.
 MAX_TRIES = 2
-DEFAULT_FPS = 3.0
 
 
 def sampler_settings(policy: Policy) -> dict[str, Any]:
     """The settings of the policy's sampler, as they go into a rollout's identity."""
-    settings = getattr(policy, "sampler_settings", None)
-    return dict(settings() if callable(settings) else settings or {})
+    return dict(policy.sampler_settings())
 
 
 def sampler_hash(settings: dict[str, Any]) -> str:
@@ -93,7 +91,7 @@ def rollouts_sample(
         if len(found) < count:
             dreams = policy.dream(frame, prompt, n=count, seed=first)
             # Blobs are named by their content, so they may be written before it is sure that we still own the job.
-            fields = [_fields(dream, settings) for dream in dreams]
+            fields = [_fields(dream, settings, policy.fps) for dream in dreams]
             with ctx.fence() if ctx else nullcontext(), transaction.atomic():
                 for i, values in enumerate(fields):
                     row, _ = Rollout.objects.get_or_create(
@@ -169,7 +167,7 @@ class _Part:
         self._ctx.progress(self._at + done / total, self._parts, f"frame {self._at + 1} of {self._parts}: {text}")
 
 
-def _fields(dream: Dream, settings: dict[str, Any]) -> dict[str, Any]:
+def _fields(dream: Dream, settings: dict[str, Any], fps: float) -> dict[str, Any]:
     """Everything of a rollout's row that comes from its dream; stores the blobs."""
     frames_THW3 = np.asarray(dream.frames)
     verdict = dream.verdict.to_dict()
@@ -179,7 +177,7 @@ def _fields(dream: Dream, settings: dict[str, Any]) -> dict[str, Any]:
         "sprite": blob_store(png_bytes(sprite_sheet(frames_THW3)), "image/png"),
         "latents": blob_store(safetensors_bytes({"latents": latents}), "application/octet-stream", audience="researchers"),
         "frame_count": len(frames_THW3),
-        "fps": float(settings.get("fps", DEFAULT_FPS)),
+        "fps": fps,
         "width": frames_THW3.shape[2],
         "height": frames_THW3.shape[1],
         "actions": rounded(dream.actions),

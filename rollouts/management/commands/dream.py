@@ -15,8 +15,8 @@ from rollouts import services
 from rollouts.images import png_decode, strip
 from rollouts.management.commands.mine import version_named
 from rollouts.models import StartFrame
-from rollouts.services.rollouts import DEFAULT_FPS
 from rollouts.services.uploads import image_reencode
+from rollouts.video import write_mp4
 
 
 class Command(BaseCommand):
@@ -49,10 +49,10 @@ class Command(BaseCommand):
         for i, dream in enumerate(dreams):
             frames = np.asarray(dream.frames)
             rows.append(strip(frames))
-            self._write_video(out / f"dream-{i}.mp4", frames)
+            write_mp4(out / f"dream-{i}.mp4", frames, policy.fps)
             self._tell(i, dream)
         Image.fromarray(np.concatenate(rows, axis=0)).save(out / "strip.png")
-        seconds = len(dreams) * (len(dreams[0].frames) - 1) / DEFAULT_FPS
+        seconds = len(dreams) * (len(dreams[0].frames) - 1) / policy.fps
         self.stdout.write(f"{len(dreams)} dreams ({seconds:.0f} s of future) in {took:.1f} s, {seconds / took:.1f} times real time.")
         self.stdout.write(f"Wrote {out / 'strip.png'} and {len(dreams)} videos.")
 
@@ -100,11 +100,6 @@ class Command(BaseCommand):
             )
         except (OSError, services.RolloutsError) as error:
             raise CommandError(str(error)) from error
-
-    def _write_video(self, path: Path, frames: np.ndarray) -> None:
-        from rollouts.video import write_mp4
-
-        write_mp4(path, frames, DEFAULT_FPS)
 
     def _tell(self, number: int, dream: Any) -> None:
         verdict = dream.verdict.to_dict()
