@@ -72,7 +72,9 @@ class SimulatedAnnotator:
     async def sign_in(self) -> None:
         """Follow a one-time link as a person does: the page, then its button."""
         (await self._send("GET", self.link)).raise_for_status()
-        (await self._send("POST", self.link)).raise_for_status()
+        answer = await self._send("POST", self.link)
+        if not answer.is_redirect:
+            raise PermissionError(f"the sign-in link was not accepted ({answer.status_code})")
 
     async def work(self, *, choices: int | None = None, until: float | None = None, ahead: int = 2, wait: bool = False) -> Outcome:
         """Answer up to `choices` pairs, or until time.monotonic() reaches `until`, or until there is nothing left.

@@ -16,8 +16,8 @@ import numpy as np
 
 from .judge import Verdict
 
-# Both below this: neither should be done. A clip without contact and without progress is worth about 0.
-BAD = -0.5
+# Both below this: neither should be done. Standing still is worth 0, so both are worse than that.
+BAD = -0.1
 
 
 @dataclass(frozen=True)

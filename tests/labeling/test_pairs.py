@@ -80,7 +80,7 @@ def test_it_learns_faster_than_uniform():
     truth_rng = np.random.default_rng(3)
     width, answers = 12, 60
     errors: dict[str, list[float]] = {"uniform": [], "information_gain": []}
-    for trial in range(6):
+    for trial in range(4):
         features = truth_rng.normal(size=(60, width)) * np.linspace(0.2, 2.0, width)
         truth = truth_rng.normal(size=width) * 2
         test = truth_rng.normal(size=(500, width)) * np.linspace(0.2, 2.0, width)
@@ -88,7 +88,7 @@ def test_it_learns_faster_than_uniform():
             rng = np.random.default_rng(trial)
             v, y = np.zeros((0, width)), np.zeros(0)
             while len(y) < answers:
-                pairs = np.array([rng.choice(60, 2, replace=False) for _ in range(128)])
+                pairs = np.array([rng.choice(60, 2, replace=False) for _ in range(64)])
                 pool = Pool(pairs, np.zeros(60), features)
                 picks = [item.pair for item in choose(strategy, pool, 10, fit(v, y, rng=rng), rng)]
                 new = pool.differences[picks]
