@@ -100,11 +100,12 @@ def frame_card(frame: StartFrame, twins: list[int] | None = None) -> dict[str, A
         notes.append(f"Near twin of {shown}{' and more' if len(twins) > 3 else ''}")
     if frame.reason:
         notes.append(f"{frame.get_state_display()}: {frame.reason}")
-    seed = f" · seed {frame.seed}" if frame.seed is not None else ""
+    # Short: a cell of the grid is nine characters wide beside its badge.
+    place = {"captured": "world", "uploaded": "upload"}.get(frame.source, "seed")
     return {
         "id": frame.pk,
         "image_url": frame.image.url,
-        "label": f"{frame.get_source_display()}{seed}",
+        "label": f"{place} {frame.seed}" if frame.seed is not None else place,
         "state": frame.state,
         "url": reverse("rollouts:start_frame", args=[frame.pk]),
         "notes": notes,
