@@ -300,9 +300,14 @@ def test_strength_and_annotator_weight_multiply():
 def test_a_segment_says_that_its_side_became_worse():
     rows = answer("a", [{"side": "a", "from": 0, "to": 3}, {"side": "b", "from": 8, "to": 12}])
     assert rows == [
-        Preference(7, 4, "g", segments=((0, 2),)),
-        Preference(4, 7, "g", segments=((7, 11),)),
+        Preference(4, 7, "g", weight=0.5),
+        Preference(7, 4, "g", weight=0.25, segments=((0, 2),)),
+        Preference(4, 7, "g", weight=0.25, segments=((7, 11),)),
     ]
+
+
+def test_segments_of_two_bad_clips_still_teach():
+    assert answer("both_bad", [{"side": "b", "from": 5, "to": 5}]) == [Preference(4, 7, "g", segments=((4, 4),))]
 
 
 def test_a_segment_on_the_start_frame_alone_says_nothing():

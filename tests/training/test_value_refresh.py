@@ -53,7 +53,7 @@ SETTINGS = ValueHeadSettings(steps=60, batch=16, learning_rate=3e-3, folds=3, no
 def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_before():
     head, network = parts()
     data, text = judged_data()
-    new, report = refresh(head, network, data, text, SETTINGS)
+    _, report = refresh(head, network, data, text, SETTINGS)
     after = report["after"]
     assert after["pairs"] == 21
     assert after["pair_accuracy"]["value"] > 0.9

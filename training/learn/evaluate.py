@@ -33,7 +33,8 @@ class EpisodeSpec:
 class EpisodeResult:
     """How an episode ended. steps: control steps done; trajectory: robot x, y [m] after each, if the world tells;
     contact_xy: the robot's place at its first contact; plans: how often it dreamed; drifts: how often it replanned because
-    the world had left the dream."""
+    the world had left the dream; predicted: success probability that the value head gave the first dream executed;
+    seen, dreamed (with `keep_frames`): frames uint8 [.., H, W, 3] of the first seconds and latents [T, C, h, w] of that dream."""
 
     spec: EpisodeSpec
     success: bool
@@ -43,13 +44,17 @@ class EpisodeResult:
     drifts: int
     trajectory: list[tuple[float, float]]
     contact_xy: tuple[float, float] | None
+    predicted: float | None = None
+    seen: np.ndarray | None = field(default=None, repr=False)
+    dreamed: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def clean_success(self) -> bool:
         return self.success and not self.dog_contact
 
     def to_dict(self) -> dict:
-        return {**asdict(self), "clean_success": self.clean_success}
+        kept = {name: value for name, value in asdict(self).items() if name not in ("seen", "dreamed")}
+        return {**kept, "clean_success": self.clean_success}
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,13 @@ class LoopOptions:
 
 def evaluate(
     policy: Policy, specs: Sequence[EpisodeSpec], n: int = 1, *, seed: int = 0, options: LoopOptions = LoopOptions(),
-    progress: Callable[[int, int], None] | None = None, select: str = "value",
+    progress: Callable[[int, int], None] | None = None, select: str = "value", keep_frames: int = 0,
 ) -> list[EpisodeResult]:
     """Runs every spec to its end and returns the results in order.
 
     n: dreams per plan; the best by the value head is executed (select="first": the first, "random" is the same for n = 1).
     seed: of the dreams; an episode's dreams depend on it and on the spec's seed alone, so versions can be compared in pairs.
+    keep_frames: keep the first dream and what was seen meanwhile of so many episodes.
     progress(done, total) is called between episodes; an exception that it raises stops the evaluation.
     """
     if n < 1:
@@ -86,7 +92,7 @@ def evaluate(
             part = specs[first : first + options.batch]
             while len(worlds) < len(part):
                 worlds.append(make_world(part[len(worlds)].world))
-            results += _run_batch(policy, part, worlds, n, seed, options, select)
+            results += _run_batch(policy, part, worlds, n, seed, options, select, max(0, keep_frames - first))
             if progress:
                 progress(len(results), len(specs))
     finally:
@@ -109,12 +115,19 @@ class _Episode:
         self.actions: np.ndarray | None = None
         self.dream: torch.Tensor | None = None
         self.start: torch.Tensor | None = None
+        self.predicted: float | None = None
+        self.keep = False
+        self.seen: list[np.ndarray] = []
+        self.first_dream: torch.Tensor | None = None
 
     def seeds(self, n: int) -> list[int]:
         base = (self.seed * 1_000_003 + self.spec.seed * 131 + self.plans * 17) % 2**31
         return [base * 64 + i for i in range(n)]
 
-    def adopt(self, actions: np.ndarray, dream: torch.Tensor, start: torch.Tensor) -> None:
+    def adopt(self, actions: np.ndarray, dream: torch.Tensor, start: torch.Tensor, success: float) -> None:
+        if self.plans == 0:
+            self.predicted, self.first_dream = success, dream
+            self.seen.append(self.frame)
         self.actions, self.dream, self.start, self.used = actions, dream, start, 0
         self.plans += 1
 
@@ -131,18 +144,27 @@ class _Episode:
             if self.info.get("dog_contact") and self.contact_xy is None:
                 self.contact_xy = self.trajectory[-1]
         self.over = bool(terminated or truncated)
-        if not self.over:
+        keeping = self.keep and self.first_dream is not None and len(self.seen) <= len(self.first_dream)
+        if not self.over or keeping:
             self.frame = np.asarray(self.world.render())
+        if keeping:
+            self.seen.append(self.frame)
 
     def result(self) -> EpisodeResult:
         return EpisodeResult(
             self.spec, bool(self.info["success"]), bool(self.info.get("dog_contact", False)), self.steps, self.plans, self.drifts,
-            self.trajectory, self.contact_xy,
+            self.trajectory, self.contact_xy, self.predicted,
+            np.stack(self.seen) if self.keep else None,
+            self.first_dream.cpu().numpy() if self.keep and self.first_dream is not None else None,
         )
 
 
-def _run_batch(policy: Policy, specs: Sequence[EpisodeSpec], worlds: list[World], n: int, seed: int, options: LoopOptions, select: str) -> list[EpisodeResult]:
+def _run_batch(
+    policy: Policy, specs: Sequence[EpisodeSpec], worlds: list[World], n: int, seed: int, options: LoopOptions, select: str, keep: int = 0
+) -> list[EpisodeResult]:
     episodes = [_Episode(spec, world, seed) for spec, world in zip(specs, worlds, strict=False)]
+    for episode in episodes[:keep]:
+        episode.keep = True
     while running := [episode for episode in episodes if not episode.over]:
         waiting = [e for e in running if e.actions is None or e.used >= min(options.execute, len(e.actions))]
         if waiting:
@@ -161,7 +183,7 @@ def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None
     with torch.no_grad():
         starts = policy.codec.encode(torch.from_numpy(frames).to(policy.device))
     for episode, row, start in zip(episodes, best, starts, strict=True):
-        episode.adopt(plan.actions[row], plan.latents[row], start)
+        episode.adopt(plan.actions[row], plan.latents[row], start, float(plan.successes[row]))
 
 
 @torch.no_grad()

@@ -34,6 +34,10 @@ CLIPS, ROWS, REPLAY = "clips.safetensors", "preferences.json", "replay.safetenso
 # "slightly", "clearly", "much" better, and no strength given. The mean over a typical mix is near 1.
 STRENGTH_WEIGHTS = {1: 0.7, 2: 1.0, 3: 1.3, None: 1.0}
 
+# Of an answer's weight, what its segments get where the answer also judges the whole clip. The frames in which a clip
+# becomes worse say where; the choice that led there was often made before them.
+SEGMENT_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Preference:
@@ -73,43 +77,39 @@ def preferences_of_answer(
 ) -> list[Preference]:
     """Turn one answer about clips a and b into training rows.
 
-    A segment says that its side *became worse* there, so the other side wins those frames, whoever
-    won the whole clip (DenseDPO, Wu et al. 2025, arXiv:2506.03517: most pairs hold winning and losing
-    segments). With segments, only they are learned from; without, the whole clip.
+    A segment says that its side *became worse* there, so the other side wins those frames, whoever won the whole clip
+    (DenseDPO, Wu et al. 2025, arXiv:2506.03517: most pairs hold winning and losing segments). An answer with segments
+    is split between the whole clip and its segments (``SEGMENT_SHARE``), so that it counts once.
 
     Args:
-        answer: "a", "b", "tie", "both_bad" or "cant_tell". Both bad names no better clip and can't
-            tell names nothing: neither teaches the world model anything, unless segments do.
-        segments: ``{"side": "a" | "b", "from": i, "to": j}`` in displayed frames (0 is the start
-            frame), both ends included.
+        answer: "a", "b", "tie", "both_bad" or "cant_tell". Both bad names no better clip, so only its segments teach
+            anything; can't tell names nothing at all.
+        segments: ``{"side": "a" | "b", "from": i, "to": j}`` in displayed frames (0 is the start frame), both ends
+            included.
         frames: number of future frames T.
         annotator_weight: trust in the annotator, >= 0.
     """
     weight = annotator_weight * STRENGTH_WEIGHTS.get(strength, 1.0)
     if weight <= 0 or answer == "cant_tell":
         return []
+    whole: list[tuple[int, int, bool]] = []
+    if answer in ("a", "b"):
+        whole = [(a, b, False) if answer == "a" else (b, a, False)]
+    elif answer == "tie":
+        whole = [(a, b, True)]
     worse: dict[str, list[tuple[int, int]]] = {"a": [], "b": []}
     for segment in segments:
         # Displayed frame i is future frame i - 1; the shared start frame carries no preference.
-        first, last = (
-            max(int(segment["from"]) - 1, 0),
-            min(int(segment["to"]) - 1, frames - 1),
-        )
+        first, last = max(int(segment["from"]) - 1, 0), min(int(segment["to"]) - 1, frames - 1)
         if first <= last:
             worse[segment["side"]].append((first, last))
-    rows = []
-    for side, spans in worse.items():
-        if spans:
-            winner, loser = (b, a) if side == "a" else (a, b)
-            rows.append(Preference(winner, loser, group, False, weight, tuple(sorted(spans)), origin))
-    if rows:
-        return rows
-    if answer in ("a", "b"):
-        winner, loser = (a, b) if answer == "a" else (b, a)
-        return [Preference(winner, loser, group, False, weight, (), origin)]
-    if answer == "tie":
-        return [Preference(a, b, group, True, weight, (), origin)]
-    return []
+    marked = [(side, tuple(sorted(spans))) for side, spans in worse.items() if spans]
+    share = 0.0 if not marked else SEGMENT_SHARE if whole else 1.0
+    rows = [Preference(winner, loser, group, tie, weight * (1 - share), (), origin) for winner, loser, tie in whole]
+    for side, spans in marked:
+        winner, loser = (b, a) if side == "a" else (a, b)
+        rows.append(Preference(winner, loser, group, False, weight * share / len(marked), spans, origin))
+    return rows
 
 
 @dataclass

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rollouts.worlds.household.env import HouseholdEnv
-from training.learn.collect import play_episode
+from rollouts.worlds import make_world
 
 # Far from the seeds of pretraining, of evaluations and of captured start frames.
 REPLAY_SEED = 700_000_000
@@ -32,7 +31,9 @@ def replay_clips(
     Returns:
         (latents [count, T, C, h, w], start latents [count, C, h, w], prompts).
     """
-    env = HouseholdEnv()
+    env = make_world("household")  # chooses MuJoCo's renderer, so it comes before anything that imports MuJoCo
+    from training.learn.collect import play_episode
+
     rng = np.random.default_rng([seed, 11])
     latents, starts, prompts = [], [], []
     number = 0

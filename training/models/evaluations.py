@@ -56,7 +56,8 @@ class Episode(models.Model):
     predicted   success probability that the value head gave the dream that was executed first; null if unknown.
     contact_xy  [[x, y], ...] metres on the floor where the dog was touched.
     trajectory  [[x, y], ...] of the robot.
-    real, dreamed: sprite sheets of what happened and of the first dream; only kept for some episodes.
+    real, dreamed: sprite sheets of what happened and of the first dream, `frame_count` frames of `frame_size` pixels each;
+                only kept for some episodes.
     """
 
     class Kind(models.TextChoices):
@@ -76,6 +77,8 @@ class Episode(models.Model):
     predicted = models.FloatField(null=True)
     contact_xy = models.JSONField(default=list)
     trajectory = models.JSONField(default=list)
+    frame_count = models.PositiveSmallIntegerField(default=0)
+    frame_size = models.PositiveSmallIntegerField(default=0)
     real = models.ForeignKey("core.Blob", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     dreamed = models.ForeignKey("core.Blob", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
 

@@ -23,7 +23,9 @@ from training.services.errors import TrainingError
 from training.services.round_settings import SuiteSettings
 
 # Episodes are played in batches of this size and kept batch by batch: what a killed job loses.
-BATCH = 20
+BATCH = 32
+# Of so many episodes at the beginning of either kind the first dream and what really happened are kept to be looked at.
+KEPT = 8
 
 
 def suite_hash(suite: dict[str, Any]) -> str:
@@ -92,13 +94,21 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
         return evaluation.summary
     episodes = episodes_of(evaluation)
     policy = policy_load(evaluation.policy_version)
+    first_ordinary = evaluation.suite["adversarial"] // BATCH * BATCH
     done = set(evaluation.episodes.values_list("index", flat=True))
     for start in range(0, len(episodes), BATCH):
         batch = episodes[start : start + BATCH]
         progress(start, len(episodes))
         if done.issuperset(episode.index for episode in batch):
             continue
-        rows = play(policy, batch, dreams=evaluation.suite["dreams"], evaluation=evaluation, tick=lambda at=start: progress(at, len(episodes)))
+        rows = play(
+            policy,
+            batch,
+            dreams=evaluation.suite["dreams"],
+            evaluation=evaluation,
+            tick=lambda at=start: progress(at, len(episodes)),
+            keep=KEPT if start in (0, first_ordinary) else 0,
+        )
         with ctx.fence():
             Episode.objects.bulk_create(rows, ignore_conflicts=True)
             publish(evaluation.topic, "episodes", {"done": start + len(batch), "total": len(episodes)})

@@ -6,16 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
-from training.learn.evaluate import EpisodeSpec, evaluate
+from core.media import blob_store
+from rollouts.images import png_bytes, sprite_sheet
+from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
 from training.learn.suites import SuiteEpisode
 from training.models import Episode, Evaluation
 
 
-def play(policy: Any, episodes: list[SuiteEpisode], *, dreams: int, evaluation: Evaluation, tick: Callable[[], None]) -> list[Episode]:
-    """Play a batch in the household world and return unsaved rows, in order. `tick` is called now and then; it may raise."""
+def play(policy: Any, episodes: list[SuiteEpisode], *, dreams: int, evaluation: Evaluation, tick: Callable[[], None], keep: int = 0) -> list[Episode]:
+    """Play a batch in the household world and return unsaved rows, in order.
+
+    Args:
+        dreams: per plan. tick: called now and then; it may raise.
+        keep: of so many episodes the first dream and what really happened are kept as pictures.
+    """
     specs = [EpisodeSpec(prompt=episode.prompt, seed=episode.seed, factors=episode.factors) for episode in episodes]
-    results = evaluate(policy, specs, n=dreams, progress=lambda done, total: tick())
+    results = evaluate(policy, specs, n=dreams, progress=lambda done, total: tick(), keep_frames=keep)
     return [
         Episode(
             evaluation=evaluation,
@@ -28,12 +36,25 @@ def play(policy: Any, episodes: list[SuiteEpisode], *, dreams: int, evaluation: 
             success=bool(result.success),
             dog_contact=bool(result.dog_contact),
             steps=int(result.steps),
-            predicted=probability(getattr(result, "predicted_success", None)),
+            predicted=probability(result.predicted),
             contact_xy=points(result.contact_xy),
             trajectory=points(result.trajectory),
+            **pictures(policy, result),
         )
         for episode, result in zip(episodes, results, strict=True)
     ]
+
+
+def pictures(policy: Any, result: EpisodeResult) -> dict[str, Any]:
+    """Sprite sheets of the first dream and of what happened, both from the same start frame and equally long."""
+    if result.seen is None or result.dreamed is None:
+        return {}
+    dreamed = policy.codec.decode_uint8(torch.from_numpy(result.dreamed).to(policy.device)).cpu().numpy()
+    whole = np.concatenate([result.seen[:1], dreamed])
+    # An episode that ended early stands still in its last frame.
+    seen = np.concatenate([result.seen, np.repeat(result.seen[-1:], max(0, len(whole) - len(result.seen)), 0)])[: len(whole)]
+    sheets = {name: blob_store(png_bytes(sprite_sheet(frames)), "image/png") for name, frames in (("dreamed", whole), ("real", seen))}
+    return {**sheets, "frame_count": len(whole), "frame_size": whole.shape[1]}
 
 
 def points(values: Any) -> list[list[float]]:

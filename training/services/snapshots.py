@@ -17,7 +17,7 @@ from core.events import publish
 from core.jobs import JobContext
 from core.media import blob_bytes, blob_path, blob_store
 from labeling.selectors import ChoiceRow, choices_for_round
-from rollouts.images import png_decode
+from rollouts.images import png_decode, scaled
 from rollouts.models import PolicyVersion, Rollout, StartFrame
 from rollouts.services import policy_load
 from training.learn.preferences import CLIPS, REPLAY, ROWS, Preference, PreferenceData, preferences_of_answer
@@ -59,8 +59,14 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
     """
     choices = choices_for_round(settings.choice_filter(), weighting=settings.weighting)
     counts: dict[str, Any] = {"choices": len(choices), "skipped": Counter()}
-    policy = policy_load(row.parent)
     usable = usable_rollouts(choices, row.parent)
+    if sum(choice.rollout_a in usable and choice.rollout_b in usable for choice in choices) < MIN_CHOICES:
+        raise TrainingError(
+            f"Of {len(choices)} choices fewer than {MIN_CHOICES} are about rollouts of “{row.parent.name}”'s codec; the others' latents mean something "
+            "else to it. Sample rollouts from this version and label them.",
+            "too_few_choices",
+        )
+    policy = policy_load(row.parent)
     pool = ClipPool(policy.codec)
     preferences: list[Preference] = []
     answers: Counter[str] = Counter()
@@ -199,7 +205,8 @@ class ClipPool:
 
     @torch.no_grad()
     def encode(self, frame: StartFrame) -> torch.Tensor:
-        pixels = torch.from_numpy(png_decode(blob_bytes(frame.image_id)).copy())
+        # As the sampler saw it: frames are scaled to the size that the codec knows.
+        pixels = torch.from_numpy(scaled(png_decode(blob_bytes(frame.image_id)), self.codec.config.size).copy())
         return self.codec.encode(pixels[None])[0].float()
 
 

@@ -87,7 +87,7 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
 
 def viewer_of(episode: Episode) -> dict:
     """The dream and what happened, drawn from one clock."""
-    size = {"columns": Rollout.COLUMNS, "frame_count": 13, "fps": 3, "width": 96, "height": 96}
+    size = {"columns": Rollout.COLUMNS, "frame_count": episode.frame_count, "fps": 3, "width": episode.frame_size, "height": episode.frame_size}
     return {
         "rollouts": [
             {"id": 2 * episode.pk, "label": "dreamed", "sprite_url": episode.dreamed.url, **size},
