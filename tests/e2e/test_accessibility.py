@@ -31,7 +31,7 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [(1440, 900), (390, 844)], ids=["wide", "narrow"])
 def test_the_comparison_page_has_no_serious_findings(open_page, scheme: str, viewport: tuple[int, int]) -> None:
-    page: Page = open_page("axe", "annotator", "/label/", color_scheme=scheme, viewport={"width": viewport[0], "height": viewport[1]}, reduced_motion="reduce")
+    page: Page = open_page("axe", "/label/", color_scheme=scheme, viewport={"width": viewport[0], "height": viewport[1]}, reduced_motion="reduce")
     lease_shown(page)
     answer(page, "f")
     page.locator(".last-sides .muted").first.wait_for()
@@ -43,7 +43,7 @@ def test_the_comparison_page_has_no_serious_findings(open_page, scheme: str, vie
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("role", list(PAGES))
 def test_the_pages_of_a_role_have_no_serious_findings(open_page, role: str, scheme: str) -> None:
-    page: Page = open_page(f"axe-{role}", role, "/", color_scheme=scheme, reduced_motion="reduce")
+    page: Page = open_page(f"axe-{role}", "/", color_scheme=scheme, reduced_motion="reduce")
     found = []
     for path in PAGES[role]:
         answered = page.goto(path)

@@ -30,7 +30,7 @@ def wait_for_reserve(site: Site, name: str, count: int) -> None:
 
 
 def test_it_answers_twenty_pairs_by_keyboard(open_page, site: Site, problems: list[str]) -> None:
-    page: Page = open_page("ann", "annotator", "/label/")
+    page: Page = open_page("ann", "/label/")
     keys = {"f": "left", "j": "right", "t": "neither", "b": "neither", "n": "neither"}
     pressed = [list(keys)[i % 5] for i in range(20)]
     for key in pressed:
@@ -49,7 +49,7 @@ def test_it_answers_twenty_pairs_by_keyboard(open_page, site: Site, problems: li
 
 
 def test_both_sides_show_the_same_frame(open_page) -> None:
-    page: Page = open_page("ann", "annotator", "/label/")
+    page: Page = open_page("ann", "/label/")
     lease_shown(page)
     seen = page.evaluate(
         """() => new Promise((resolve) => {
@@ -68,7 +68,7 @@ def test_both_sides_show_the_same_frame(open_page) -> None:
 
 
 def test_answers_given_offline_reach_the_server_once_each(open_page, site: Site, problems: list[str]) -> None:
-    page: Page = open_page("bea", "annotator", "/label/")
+    page: Page = open_page("bea", "/label/")
     lease_shown(page)
     wait_for_reserve(site, "bea", 11)
     page.wait_for_timeout(1500)  # their frames are fetched
@@ -89,7 +89,7 @@ def test_answers_given_offline_reach_the_server_once_each(open_page, site: Site,
 
 
 def test_answers_survive_a_server_that_is_killed(open_page, site: Site, problems: list[str]) -> None:
-    page: Page = open_page("cem", "annotator", "/label/")
+    page: Page = open_page("cem", "/label/")
     lease_shown(page)
     wait_for_reserve(site, "cem", 6)
     page.wait_for_timeout(1000)
@@ -106,7 +106,7 @@ def test_answers_survive_a_server_that_is_killed(open_page, site: Site, problems
 
 
 def test_answers_survive_an_expired_session(open_page, site: Site, problems: list[str]) -> None:
-    page: Page = open_page("dan", "annotator", "/label/")
+    page: Page = open_page("dan", "/label/")
     lease_shown(page)
     wait_for_reserve(site, "dan", 4)
     page.context.clear_cookies()
@@ -115,7 +115,7 @@ def test_answers_survive_an_expired_session(open_page, site: Site, problems: lis
     expect(page.locator(".player-banner")).to_contain_text("Your session has expired")
     assert site.query(CHOICES, "dan") == []
     other = page.context.new_page()
-    sign_in(other, site.sign_in_link("dan", "annotator"))
+    sign_in(other, site.sign_in_link("dan"))
     other.close()
     page.bring_to_front()
     page.evaluate("dispatchEvent(new Event('focus'))")  # headless windows get no focus of their own
@@ -125,13 +125,13 @@ def test_answers_survive_an_expired_session(open_page, site: Site, problems: lis
 
 
 def test_answers_are_never_sent_in_another_name(open_page, site: Site, problems: list[str]) -> None:
-    page: Page = open_page("eve", "annotator", "/label/")
+    page: Page = open_page("eve", "/label/")
     lease_shown(page)
     wait_for_reserve(site, "eve", 4)
     page.context.clear_cookies()
     answer(page, "f")
     other = page.context.new_page()
-    sign_in(other, site.sign_in_link("fay", "annotator"))
+    sign_in(other, site.sign_in_link("fay"))
     page.evaluate("dispatchEvent(new Event('focus'))")
     expect(page.locator(".player-banner")).to_contain_text("Someone else is signed in")
     assert site.query(CHOICES, "eve") == []
@@ -140,7 +140,7 @@ def test_answers_are_never_sent_in_another_name(open_page, site: Site, problems:
 
 
 def test_it_takes_an_answer_back(open_page, site: Site) -> None:
-    page: Page = open_page("gus", "annotator", "/label/")
+    page: Page = open_page("gus", "/label/")
     first = lease_shown(page)
     page.keyboard.press("1")
     answer(page, "f")
@@ -157,7 +157,7 @@ def test_it_takes_an_answer_back(open_page, site: Site) -> None:
 
 
 def test_it_takes_back_what_was_not_sent_yet(open_page, site: Site, problems: list[str]) -> None:
-    page: Page = open_page("hal", "annotator", "/label/")
+    page: Page = open_page("hal", "/label/")
     first = lease_shown(page)
     wait_for_reserve(site, "hal", 3)
     page.context.set_offline(True)
@@ -172,7 +172,7 @@ def test_it_takes_back_what_was_not_sent_yet(open_page, site: Site, problems: li
 
 
 def test_it_keeps_what_was_said_about_a_pair(open_page, site: Site) -> None:
-    page: Page = open_page("ida", "annotator", "/label/")
+    page: Page = open_page("ida", "/label/")
     lease_shown(page)
     page.keyboard.press("2")
     page.keyboard.press("q")
@@ -200,7 +200,7 @@ def test_it_keeps_what_was_said_about_a_pair(open_page, site: Site) -> None:
 
 
 def test_it_skips_with_a_reason(open_page, site: Site) -> None:
-    page: Page = open_page("jan", "annotator", "/label/")
+    page: Page = open_page("jan", "/label/")
     lease = lease_shown(page)
     page.keyboard.press("x")
     expect(page.get_by_role("dialog", name="What is wrong with this pair?")).to_be_visible()
@@ -211,7 +211,7 @@ def test_it_skips_with_a_reason(open_page, site: Site) -> None:
 
 
 def test_keys_can_be_changed_and_switched_off(open_page, site: Site) -> None:
-    page: Page = open_page("kim", "annotator", "/label/")
+    page: Page = open_page("kim", "/label/")
     lease_shown(page)
     page.get_by_role("button", name="Keys and habits").click()
     page.locator("[data-action=left]").click()
@@ -237,7 +237,7 @@ def test_keys_can_be_changed_and_switched_off(open_page, site: Site) -> None:
 
 
 def test_leaving_the_page_gives_its_pairs_back(open_page, site: Site) -> None:
-    page: Page = open_page("lee", "annotator", "/label/")
+    page: Page = open_page("lee", "/label/")
     lease_shown(page)
     wait_for_reserve(site, "lee", 6)
     page.goto("/label/guide/")
@@ -249,7 +249,7 @@ def test_leaving_the_page_gives_its_pairs_back(open_page, site: Site) -> None:
 
 @pytest.mark.parametrize("view", ["blink", "difference"])
 def test_it_shows_other_views(open_page, view: str) -> None:
-    page: Page = open_page("mia", "annotator", "/label/")
+    page: Page = open_page("mia", "/label/")
     lease_shown(page)
     page.locator(f".views [data-view={view}]").click()
     expect(page.locator(".stage-one canvas")).to_be_visible()
