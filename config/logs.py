@@ -50,6 +50,7 @@ def logging_settings(*, level: str, format: str) -> dict[str, Any]:
             # The measure middleware writes one better line per request.
             "uvicorn.access": {"handlers": [], "propagate": False},
             "uvicorn": {"handlers": [], "propagate": True},
+            "django.request": {"level": "ERROR"},  # 4xx are in that line
             "django.server": {"handlers": [], "propagate": False},
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},

@@ -3,9 +3,11 @@
 On disk (`DREAMFORK_HOME/blobs`) or S3. A name is never written twice, so readers need no locks and caches no expiry.
 """
 
+import errno
 import hashlib
 import os
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -52,13 +54,11 @@ def blob_store(data: bytes | Path, content_type: str, audience: str = Blob.Audie
     if known is None or not storage().exists(name):
         if isinstance(storage(), FileSystemStorage):
             _write_atomically(Path(storage().path(name)), data)
-        elif isinstance(data, Path):
-            with data.open("rb") as file:
-                storage().save(name, File(file))
         else:
-            from django.core.files.base import ContentFile
-
-            storage().save(name, ContentFile(data))
+            with data.open("rb") if isinstance(data, Path) else BytesIO(data) as file:
+                content = File(file)
+                content.content_type = content_type  # type: ignore[attr-defined]  # S3 keeps it with the object
+                storage().save(name, content)
     blob, made = Blob.objects.get_or_create(sha256=digest, defaults={"size": size, "content_type": content_type, "audience": audience})
     if not made and blob.audience == Blob.Audience.RESEARCHERS and audience == Blob.Audience.PEOPLE:
         Blob.objects.filter(pk=digest).update(audience=audience)
@@ -114,8 +114,6 @@ def _digest(data: bytes | Path) -> tuple[str, int]:
 
 def _write_atomically(path: Path, data: bytes | Path) -> None:
     """Readers see all of it or nothing, also after a power cut."""
-    import errno
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DataError
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -42,6 +43,9 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
         error = exceptions.PermissionDenied(str(error) or None)
     elif isinstance(error, DjangoValidationError):
         error = exceptions.ValidationError(error.message_dict if hasattr(error, "error_dict") else error.messages)
+    elif isinstance(error, DataError) or (isinstance(error, ValueError) and "NUL (0x00)" in str(error)):
+        # Out of range for its column, or a character that PostgreSQL does not store: the sender's mistake.
+        error = exceptions.ValidationError("Some of what was sent cannot be stored.")
     if not isinstance(error, exceptions.APIException):
         return None
     headers = {}

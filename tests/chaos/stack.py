@@ -74,7 +74,7 @@ class Stack:
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
 
-    def wait_line(self, pattern: str, *, timeout_s: float = 90.0, count: int = 1) -> str:
+    def wait_line(self, pattern: str, *, timeout_s: float = 240.0, count: int = 1) -> str:
         def found() -> str | None:
             matches = [line for line in self.lines if re.search(pattern, line)]
             if len(matches) >= count:
@@ -160,14 +160,15 @@ class Stack:
         )  # fmt: skip
         return job_id
 
-    def token(self) -> str:
-        """An API token of an admin."""
+    def token(self, role: str = "admin") -> str:
+        """An API token of a new person with a role."""
         secret = secrets.token_urlsafe()
         self.query(
             "WITH made AS (INSERT INTO core_user (username, password, is_superuser, first_name, last_name, email, is_staff, is_active, date_joined)"
-            " VALUES (%s, '!', true, '', '', '', false, true, now()) RETURNING id)"
+            " VALUES (%s, '!', false, '', '', '', false, true, now()) RETURNING id),"
+            " member AS (INSERT INTO core_user_groups (user_id, group_id) SELECT made.id, auth_group.id FROM made, auth_group WHERE name = %s)"
             " INSERT INTO core_apitoken (user_id, name, token_hash, created_at) SELECT id, 'test', %s, now() FROM made RETURNING id",
-            f"chaos-{secret[:8]}", hashlib.sha256(secret.encode()).hexdigest(),
+            f"{role}-{secret[:8]}", role, hashlib.sha256(secret.encode()).hexdigest(),
         )  # fmt: skip
         return secret
 

@@ -1,0 +1,26 @@
+"""Schemathesis against the running server, as each role: no 5xx, and no answer that the schema does not name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.roles import ROLES
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_api_keeps_its_contract(stack, role, tmp_path):
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "schemathesis"), "run", f"{stack.url}/api/v1/schema/",
+            "--header", f"Authorization: Token {stack.token(role)}",
+            "--checks", "not_a_server_error,status_code_conformance,content_type_conformance",
+            "--phases", "examples,fuzzing", "--max-examples", "6", "--seed", "1", "--no-shrink", "--request-timeout", "60",
+            "--warnings", "off", "--no-color", "--suppress-health-check", "all", "--report", "ndjson", "--report-dir", str(tmp_path),
+        ],
+        cwd=tmp_path, env=stack.environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
