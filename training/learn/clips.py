@@ -5,11 +5,15 @@ All frames of all episodes lie end to end in a few large tensors, on the device 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, pool, split
 
@@ -64,9 +68,27 @@ class Clips:
         return self.starts[torch.randint(len(self.starts), (count,), generator=generator, device=self.starts.device)]
 
     @torch.no_grad()
-    def encode(self, codec: torch.nn.Module, batch: int = 512, dtype: torch.dtype = torch.float16) -> Clips:
-        self.latents = torch.cat([codec.encode(part).to(dtype) for part in self.frames.split(batch)])
+    def encode(self, codec: torch.nn.Module, batch: int = 256, cache: Path | None = None) -> Clips:
+        """Fills `latents`, float16. With `cache` they are kept in that file and read from it where it fits these frames and
+        this codec: encoding takes minutes, and every stage of pretraining needs it."""
+        key = _cache_key(codec, self)
+        if cache is not None and cache.exists():
+            with safe_open(cache, "pt") as file:
+                if file.metadata().get("key") == key:
+                    self.latents = file.get_tensor("latents").to(self.device)
+                    return self
+        self.latents = torch.cat([codec.encode(part).half() for part in self.frames.split(batch)])
+        if cache is not None:
+            save_file({"latents": self.latents.cpu()}, cache, metadata={"key": key})
         return self
+
+
+def _cache_key(codec: torch.nn.Module, clips: Clips) -> str:
+    digest = hashlib.sha256()
+    for value in codec.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    digest.update(json.dumps([len(clips.frames), [m["seed"] for m in clips.meta]]).encode())
+    return digest.hexdigest()
 
 
 class ClauseTable:

@@ -41,7 +41,7 @@ DEFAULTS = {
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "world_model": 64, "start_frames": 128, "idm": 64, "probe": 128}
+BATCHES = {"codec": 64, "world_model": 64, "start_frames": 128, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -80,7 +80,7 @@ def train_stage(name: str, clips: Clips, out: Path, settings: LoopSettings, *, b
     else:
         codec = weights.load_part(out, "codec", device)
         if clips.latents is None:
-            clips.encode(codec)
+            clips.encode(codec, cache=out / "latents.safetensors")
         if name == "world_model":
             model = VideoTransformer(TransformerConfig(frames=clips.horizon)).to(device)
             recipe = WorldModelRecipe(model, clips, batch)
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="directory of episode shards")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--stages", default=",".join(STAGES))
+    parser.add_argument("--stages", default=",".join(STAGES), help="names, each with its own time limit if wanted: codec:480,idm")
     parser.add_argument("--steps", type=int, default=0, help="instead of each stage's own")
     parser.add_argument("--seconds", type=float, default=0.0, help="time limit of each stage")
     parser.add_argument("--batch", type=int, default=0)
@@ -137,9 +137,11 @@ def main() -> None:
     began = time.monotonic()
     clips = load_clips(shards[: options.max_shards or None], words).to(options.device)
     print(f"{len(clips.meta)} episodes, {len(clips.frames)} frames, read in {time.monotonic() - began:.0f} s", flush=True)
-    for name in options.stages.split(","):
+    for stage in options.stages.split(","):
+        name, _, seconds = stage.partition(":")
         base = DEFAULTS[name]
-        settings = LoopSettings(**{**vars(base), "steps": options.steps or base.steps, "seconds": options.seconds, "bf16": options.device.startswith("cuda")})
+        limits = {"steps": options.steps or base.steps, "seconds": float(seconds or options.seconds)}
+        settings = LoopSettings(**{**vars(base), **limits, "bf16": options.device.startswith("cuda")})
         print(f"== {name}", flush=True)
         train_stage(name, clips, options.out, settings, batch=options.batch or BATCHES[name], compiled=options.compile)
 

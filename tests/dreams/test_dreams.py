@@ -1,0 +1,223 @@
+"""The dreaming stack on the debug configuration: shapes, determinism, sharing, refusals."""
+
+import numpy as np
+import pytest
+import torch
+
+from rollouts.dreams import flow, kinematics
+from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.policy import Policy, SamplerSettings
+from rollouts.dreams.text import MiniLM, TextEncoder, split
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+
+FRAME = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+PROMPT = "go to the red ball"
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return Policy.tiny(seed=0)
+
+
+def test_a_dream_has_the_documented_shapes(policy):
+    dream = policy.dream(FRAME, PROMPT, n=2, seed=3)[1]
+    assert dream.frames.shape == (13, 64, 64, 3)
+    assert (dream.frames[0] == FRAME).all()
+    assert dream.latents.shape == (12, 12, 8, 8)
+    assert dream.actions.shape == (12, 5)
+    assert dream.path.shape == dream.path_pixels.shape == (13, 2)
+    assert 0 <= dream.success <= 1
+    assert dream.seed == 4
+
+
+def test_a_dream_depends_on_its_seed_and_not_on_its_company(policy):
+    alone = policy.dream(FRAME, PROMPT, n=1, seed=7)[0]
+    together = policy.dream(FRAME, PROMPT, n=3, seed=5)
+    np.testing.assert_allclose(alone.latents.astype(float), together[2].latents.astype(float), atol=2e-3)
+    assert np.abs(together[0].latents.astype(float) - together[1].latents).max() > 0.1
+
+
+def test_a_dream_depends_on_the_prompt(policy):
+    a = policy.dream(FRAME, PROMPT, n=1)[0]
+    b = policy.dream(FRAME, "raise the left hand", n=1)[0]
+    assert np.abs(a.latents.astype(float) - b.latents).max() > 1e-3
+
+
+def test_saving_and_loading_keeps_the_policy(policy, tmp_path):
+    policy.save(tmp_path)
+    again = Policy.load(tmp_path).dream(FRAME, PROMPT, n=1)[0]
+    np.testing.assert_allclose(policy.dream(FRAME, PROMPT, n=1)[0].latents.astype(float), again.latents.astype(float), atol=0.05)
+
+
+def test_a_missing_part_is_named(policy, tmp_path):
+    policy.save(tmp_path)
+    (tmp_path / "idm.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="idm"):
+        Policy.load(tmp_path)
+
+
+@pytest.mark.parametrize("frame", [FRAME[:32], FRAME.astype(np.float32), FRAME[..., :1]])
+def test_it_refuses_a_frame_of_another_kind(policy, frame):
+    with pytest.raises(ValueError, match="uint8 frame"):
+        policy.dream(frame, PROMPT, n=1)
+
+
+def test_it_imagines_start_frames_from_words(policy):
+    frames = policy.imagine("a dog lies in the middle, a red ball at the back", n=2, seed=1)
+    assert frames.shape == (2, 64, 64, 3)
+    assert (frames[0] != frames[1]).any()
+    with pytest.raises(ValueError, match="scene description"):
+        policy.imagine("  ", n=1)
+
+
+def test_choose_takes_the_best_accepted_dream(policy):
+    plan = policy.plan(np.stack([FRAME, FRAME]), [PROMPT, PROMPT], seeds=[[0, 1], [2, 3]])
+    good, bad = kinematics.Verdict(), kinematics.Verdict((kinematics.Check("speed", 2.0, 1.0),))
+    chosen = type(plan)(plan.latents, plan.actions, plan.paths, [good, bad, bad, bad], np.array([0.0, 9.0, 1.0, 2.0]), plan.successes)
+    assert policy.choose(chosen, 2).tolist() == [0, 3]
+
+
+# ---------------------------------------------------------------------- transformer and flow
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1, start_tokens=True))
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    torch.nn.init.normal_(model.time_modulation.weight, std=0.1)
+    return model.eval()
+
+
+def context_of(network, start, length=5):
+    torch.manual_seed(1)
+    text = torch.randn(len(start), length, 384)
+    return network.encode_context(start, text, torch.ones(len(start), length, dtype=torch.bool))
+
+
+def test_an_untrained_network_predicts_the_start_frame():
+    fresh = VideoTransformer(TransformerConfig(width=32, layers=1, heads=1))
+    start = torch.randn(2, 12, 8, 8)
+    out = fresh.predict(torch.randn(2, 12, 12, 8, 8), torch.tensor([0.3, 0.9]), context_of(fresh, start))
+    torch.testing.assert_close(out, start[:, None].expand_as(out))
+
+
+def test_the_context_is_shared_between_rollouts(network):
+    start = torch.randn(1, 12, 8, 8)
+    x, t = torch.randn(3, 12, 12, 8, 8), torch.full((3,), 0.6)
+    shared = network.predict(x, t, context_of(network, start).repeat(3))
+    apart = torch.cat([network.predict(x[i : i + 1], t[:1], context_of(network, start)) for i in range(3)])
+    torch.testing.assert_close(shared, apart, atol=1e-4, rtol=1e-4)
+
+
+def test_padding_of_the_text_changes_nothing(network):
+    start, text = torch.randn(1, 12, 8, 8), torch.randn(1, 4, 384)
+    x, t = torch.randn(1, 12, 12, 8, 8), torch.tensor([0.5])
+    plain = network.predict(x, t, network.encode_context(start, text, torch.ones(1, 4, dtype=torch.bool)))
+    padded_text = torch.cat([text, torch.randn(1, 3, 384)], 1)
+    mask = torch.tensor([[True] * 4 + [False] * 3])
+    torch.testing.assert_close(plain, network.predict(x, t, network.encode_context(start, padded_text, mask)), atol=1e-4, rtol=1e-4)
+
+
+def test_dropped_text_equals_no_text(network):
+    start = torch.randn(1, 12, 8, 8)
+    x, t = torch.randn(1, 12, 12, 8, 8), torch.tensor([0.5])
+    text, mask = torch.randn(1, 4, 384), torch.ones(1, 4, dtype=torch.bool)
+    dropped = network.encode_context(start, text, mask, torch.tensor([True]))
+    empty = network.encode_context(start, torch.zeros(1, 1, 384), torch.zeros(1, 1, dtype=torch.bool))
+    # Dropped text leaves its first place, and so its position, to the token that stands for "no text".
+    torch.testing.assert_close(network.predict(x, t, dropped), network.predict(x, t, empty), atol=1e-4, rtol=1e-4)
+
+
+def test_too_long_a_text_is_refused(network):
+    with pytest.raises(ValueError, match="at most 20"):
+        context_of(network, torch.randn(1, 12, 8, 8), length=21)
+
+
+def test_velocity_and_x_prediction_agree(network):
+    start, x = torch.randn(2, 12, 8, 8), torch.randn(2, 12, 12, 8, 8)
+    noise, t = torch.randn_like(x), torch.tensor([0.4, 0.8])
+    context = context_of(network, start)
+    error = flow.velocity_error(network, x, context, noise=noise, t=t)
+    by_velocity = (flow.velocity(network, flow.mix(x, noise, t), t, context) - (noise - x)) ** 2
+    torch.testing.assert_close(error, by_velocity, atol=1e-3, rtol=1e-3)
+
+
+def test_the_sampler_lands_on_a_perfect_prediction():
+    target = torch.randn(2, 12, 12, 8, 8)
+
+    class Oracle:
+        def predict(self, x, t, context):
+            return target
+
+    out = flow.sample(Oracle(), None, torch.randn_like(target), steps=4)
+    torch.testing.assert_close(out, target)
+
+
+def test_sampler_times_fall_from_one_to_zero():
+    times = flow.sampler_times(7)
+    assert times[0] == 1
+    assert times[-1] == 0
+    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    with pytest.raises(ValueError, match="steps"):
+        flow.sampler_times(0)
+    with pytest.raises(ValueError, match="bad sampler"):
+        SamplerSettings(steps=0)
+
+
+def test_codec_shapes_and_range():
+    codec = Codec(CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8)))
+    frames = torch.from_numpy(np.stack([FRAME, FRAME]))
+    latents = codec.encode(frames)
+    assert latents.shape == (2, 12, 8, 8)
+    assert codec.decode_uint8(latents).shape == (2, 64, 64, 3)
+    torch.testing.assert_close(codec.encode(frames[None])[0], latents)
+    with pytest.raises(ValueError, match="multiple"):
+        CodecConfig(size=60)
+
+
+# ---------------------------------------------------------------------- text
+
+
+def test_clauses_are_split_and_cached():
+    calls = []
+
+    def encoder(clauses):
+        calls.extend(clauses)
+        return [np.ones((3, 384), np.float16)] * len(clauses)
+
+    text = TextEncoder(encoder)
+    states, mask = text.encode(["Go to the red ball | walk left | walk left", "wave"], 20)
+    assert split("a  Dog, lies.") == ["a dog", "lies"]
+    assert states.shape == (2, 5, 384)
+    assert mask.sum(1).tolist() == [5, 3]
+    assert calls == ["go to the red ball", "walk left", "wave"]
+    assert text.encode_scenes(["no dog, dim light"], 16)[0].shape == (1, 2, 384)
+    assert text.encode([""], 20)[1].sum() == 0
+
+
+def test_the_sentence_encoder_puts_a_paraphrase_nearer_than_another_object():
+    a, b, c = (states.astype(np.float32).mean(0) for states in MiniLM()(["go to the red ball", "walk over to the red ball", "raise the left hand"]))
+
+    def cosine(x, y):
+        return x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+
+    assert cosine(a, b) > cosine(a, c) + 0.2
+
+
+# ---------------------------------------------------------------------- kinematics
+
+
+def test_kinematic_check_finds_each_violation():
+    still = np.zeros((12, 5))
+    path = kinematics.integrate(np.zeros(2), still, 3.0)
+    assert kinematics.check(still, path, path, fps=3.0).accepted
+    fast = still.copy()
+    fast[4, 0] = 3.0
+    verdict = kinematics.check(fast, kinematics.integrate(np.zeros(2), fast, 3.0), path, fps=3.0)
+    assert {"speed", "acceleration", "jerk", "teleport"} <= set(verdict.violated)
+    far = path + 5
+    assert "workspace" in kinematics.check(still, far, far, fps=3.0).violated
+    assert verdict.to_dict()["accepted"] is False
+    with pytest.raises(ValueError, match="must be positive"):
+        kinematics.Limits(speed=0)

@@ -1,0 +1,151 @@
+"""Demonstrations on disk, clips, recipes and the resumable loop, on tiny networks and a few real episodes."""
+
+import numpy as np
+import pytest
+import torch
+
+from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.idm import InverseDynamics
+from rollouts.dreams.policy import Policy
+from rollouts.dreams.probe import ProbeNet
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
+from rollouts.worlds.household.env import HouseholdEnv
+from rollouts.worlds.household.factors import OBJECTS
+from rollouts.worlds.household.tasks import all_prompts
+from training.learn.clips import ClauseTable, clip_text, load_clips
+from training.learn.collect import play_episode, read_shard, save_shard
+from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
+from training.learn.loop import Loop, LoopSettings
+from training.learn.recipes import CodecRecipe, IdmRecipe, ProbeRecipe, StartFrameRecipe, WorldModelRecipe
+from training.learn.value import clip_values, train_value_head, value_data, value_figures
+
+TINY_CODEC = CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8))
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory):
+    env = HouseholdEnv()
+    path = tmp_path_factory.mktemp("episodes") / "shard-00000.npz"
+    save_shard(path, [play_episode(env, seed) for seed in range(8)])
+    env.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def words():
+    from rollouts.dreams.text import normalise, split
+
+    rng = np.random.default_rng(0)
+    texts = all_prompts() + all_scene_clauses() + all_plan_clauses(OBJECTS)
+    return ClauseTable({normalise(c): rng.normal(size=(3, 384)).astype(np.float16) for text in texts for c in split(text)})
+
+
+@pytest.fixture(scope="module")
+def clips(shard, words):
+    torch.manual_seed(0)
+    return load_clips([shard], words).encode(Codec(TINY_CODEC))
+
+
+def test_a_shard_gives_back_what_it_was_given(shard):
+    env = HouseholdEnv()
+    fresh = play_episode(env, 3)
+    env.close()
+    stored = list(read_shard(shard))[3]
+    assert (stored.frames == fresh.frames).all()
+    assert stored.meta["prompt"] == fresh.meta["prompt"]
+    assert len(stored.frames) == len(stored.actions) + 1 == len(stored.phases) + 1
+
+
+def test_neighbouring_seeds_fork_from_one_start(shard):
+    episodes = list(read_shard(shard))
+    assert (episodes[0].frames[0] == episodes[1].frames[0]).all()
+    assert episodes[0].meta["prompt"] == episodes[1].meta["prompt"]
+
+
+def test_windows_never_cross_episodes(clips):
+    window = clips.window(clips.starts)
+    assert (clips.episode[window] == clips.episode[window[:, :1]]).all()
+
+
+def test_plan_clauses_follow_the_prompt(clips):
+    starts = clips.starts[:4]
+    _, plain = clip_text(clips, starts, 20, plan=0.0)
+    _, planned = clip_text(clips, starts, 20, plan=1.0)
+    assert (planned.sum(1) == plain.sum(1) + 4).all()
+
+
+def recipes(clips):
+    torch.manual_seed(0)
+    world = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
+    image = VideoTransformer(TransformerConfig(frames=1, tubelet=1, width=32, layers=1, heads=1, start=False, text_tokens=16))
+    codec, idm, probe = Codec(TINY_CODEC), InverseDynamics(width=16), ProbeNet(entities=14, width=8)
+    return {
+        "codec": (CodecRecipe(codec, clips, 8), codec), "world_model": (WorldModelRecipe(world, clips, 4), world),
+        "start_frames": (StartFrameRecipe(image, clips, 4), image), "idm": (IdmRecipe(idm, clips, 4), idm),
+        "probe": (ProbeRecipe(probe, clips, 8), probe),
+    }
+
+
+@pytest.mark.parametrize("name", ["codec", "world_model", "start_frames", "idm", "probe"])
+def test_every_recipe_learns(clips, tmp_path, name):
+    recipe, model = recipes(clips)[name]
+
+    def loss():
+        with torch.no_grad():
+            return np.mean([float(recipe(torch.Generator().manual_seed(10_000 + i))[0]) for i in range(6)])
+
+    before = loss()
+    Loop(recipe, model, tmp_path, LoopSettings(steps=40, lr=3e-3, warmup=5, log_every=1000), log=lambda *_: None).run()
+    assert loss() < before
+
+
+def test_a_killed_run_resumes_to_the_same_weights(clips, tmp_path):
+    def train(directory, stop_at=None):
+        recipe, model = recipes(clips)["idm"]
+        settings = LoopSettings(steps=8, warmup=2, save_every=1, log_every=1000)
+        loop = Loop(recipe, model, directory, settings, log=lambda *_: None)
+        loop.should_stop = lambda: stop_at is not None and loop.step >= stop_at
+        return loop.run()
+
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", stop_at=3)
+    resumed = train(tmp_path / "parts")
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_clip_with_contact_is_worth_nothing(clips):
+    values = clip_values(clips, clips.starts)
+    touched = clips.contact[clips.window(clips.starts)[:, :-1]].any(1)
+    assert (values[touched] == 0).all()
+    assert values.max() <= 1
+    assert values.max() > 0.5
+
+
+def test_the_value_head_learns_and_is_measured(clips):
+    model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1)).eval()
+    data = value_data(model, clips, 48, layer=0, seed=0)
+    from rollouts.dreams.value_head import ValueHead
+
+    torch.manual_seed(0)
+    head = ValueHead(width=32, layer=0)
+    figures = value_figures(train_value_head(head, data, steps=120, batch=32, lr=2e-3), data)
+    assert figures["pair_accuracy"] > 0.6
+    assert 0 <= figures["ece"] <= 1
+
+
+def test_closed_loop_episodes_repeat_and_do_not_depend_on_the_batch():
+    policy = Policy.tiny()
+    specs = [EpisodeSpec("go to the red ball", seed, {"dog": "lying"}) for seed in range(2)]
+    together = evaluate(policy, specs, options=LoopOptions(batch=2, execute=12, drift=0))
+    apart = evaluate(policy, specs, options=LoopOptions(batch=1, execute=12, drift=0))
+    for a, b in zip(together, apart, strict=True):
+        assert a.steps == b.steps
+        np.testing.assert_allclose(a.trajectory, b.trajectory, atol=0.01)
+    assert all(result.plans >= 1 for result in together)
+
+
+def test_bad_loop_options_are_refused():
+    with pytest.raises(ValueError, match="bad loop"):
+        LoopOptions(execute=0)

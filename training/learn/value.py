@@ -1,0 +1,163 @@
+"""Pretraining of the value head on the outcomes of demonstrations, before any person has chosen anything.
+
+    python -m training.learn.value --data data/household --weights rollouts/weights/base
+
+The world model is frozen; its features of noised clips are computed once. Targets: a clip in which the dog is touched is
+worth 0; otherwise it is worth GAMMA ** (steps from its end to success), 0 if success never comes (Monte Carlo discounted
+terminal reward, as in Cosmos Policy). The success probability fits that by cross-entropy; the preference score fits which
+of two clips is worth more (Bradley & Terry 1952). A clip that stands frozen though its task is open is worth 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from rollouts.dreams import weights
+from rollouts.dreams.transformer import VideoTransformer
+from rollouts.dreams.value_head import ValueHead, rollout_features, shared_noise
+
+from .clips import Clips, clip_text, load_clips
+from .pretrain import clause_table, split_shards
+
+GAMMA = 0.93
+FROZEN_SHARE = 0.1
+NOISE_DRAWS = 4
+
+
+@dataclass
+class ValueData:
+    """features float16 [N, tokens, D] of clips, target float32 [N] in 0..1, frozen bool [N], start int64 [N]: the clip's
+    first frame, equal for clips that fork from one start (a frozen clip's is its source's)."""
+
+    features: torch.Tensor
+    target: torch.Tensor
+    frozen: torch.Tensor
+
+
+def clip_values(clips: Clips, starts: torch.Tensor) -> torch.Tensor:
+    """Targets [B] in 0..1 of the clips that begin at `starts`."""
+    steps = clips.window(starts)[:, :-1]
+    contact = clips.contact[steps].any(1)
+    last = steps[:, -1]
+    # Steps until success, counted along the episode; beyond its end it never comes.
+    horizon = torch.arange(40, device=starts.device)
+    ahead = (last[:, None] + horizon).clamp(max=len(clips.success) - 1)
+    same = clips.episode[ahead] == clips.episode[last][:, None]
+    reached = clips.success[ahead] & same
+    first = torch.where(reached.any(1), reached.float().argmax(1), 10_000)
+    return torch.where(contact, 0.0, GAMMA ** first.float())
+
+
+@torch.no_grad()
+def value_data(model: VideoTransformer, clips: Clips, count: int, *, layer: int, seed: int, batch: int = 64) -> ValueData:
+    """`count` random clips; half of them begin an episode, where best-of-N has most to decide."""
+    assert clips.latents is not None
+    generator = torch.Generator().manual_seed(seed)
+    opening = torch.ones(len(clips.episode), dtype=torch.bool)
+    opening[1:] = clips.episode[1:] != clips.episode[:-1]
+    openings = clips.starts[opening[clips.starts]]
+    starts = torch.cat([clips.draw(count // 2, generator), openings[torch.randint(len(openings), (count - count // 2,), generator=generator)]])
+    frozen = torch.rand(count, generator=generator) < FROZEN_SHARE
+    target = clip_values(clips, starts)
+    solved = clips.success[starts]
+    target = torch.where(frozen & ~solved, 0.0, target)
+    noises = shared_noise((model.config.frames, model.config.channels, model.config.grid, model.config.grid), draws=NOISE_DRAWS)
+    features = []
+    for index, (part, still) in enumerate(zip(starts.split(batch), frozen.split(batch), strict=True)):
+        latents = clips.latents[clips.window(part)].float()
+        future = torch.where(still[:, None, None, None, None], latents[:, :1], latents[:, 1:])
+        text, mask = clip_text(clips, part, model.config.text_tokens, plan=0.0, generator=generator)
+        context = model.encode_context(latents[:, 0], text, mask)
+        features.append(rollout_features(model, future, context, layer=layer, noise=noises[index % NOISE_DRAWS]).half())
+    return ValueData(torch.cat(features), target, frozen)
+
+
+def value_loss(head: ValueHead, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of success plus Bradley-Terry over all pairs of the batch whose targets differ."""
+    success, score = head(features.float())
+    gap = target[:, None] - target[None]
+    better = gap > 0.05
+    preference = F.softplus(score[None] - score[:, None])[better].mean() if bool(better.any()) else score.sum() * 0
+    return F.binary_cross_entropy_with_logits(success, target) + preference
+
+
+def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int = 64, lr: float = 5e-4, seed: int = 0) -> ValueHead:
+    """Returns the moving average of the head's weights."""
+    average = copy.deepcopy(head).requires_grad_(False)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 50) * max(0.02, 1 - step / steps))
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        pick = torch.randint(len(data.target), (batch,), generator=generator)
+        loss = value_loss(head, data.features[pick], data.target[pick])
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.parameters()), list(head.parameters()), min(0.01, 1 / (step + 1)) if step > 100 else 0.5)
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1} loss={float(loss):.3f}", flush=True)
+    return average
+
+
+@torch.no_grad()
+def value_figures(head: ValueHead, data: ValueData) -> dict[str, float]:
+    """On held-out clips: AUC and accuracy at 0.5 of "worth more than a half", expected calibration error (10 bins) of the
+    success probability against the target, accuracy on pairs whose targets differ by over 0.2, and how often a frozen clip
+    scores above the median of the others."""
+    success, score = zip(*(head(part.float()) for part in data.features.split(128)), strict=True)
+    probability, score_N = torch.cat(success).sigmoid(), torch.cat(score)
+    label = data.target > 0.5
+    wins = (probability[label][:, None] > probability[~label][None]).float()
+    bins = (probability * 10).long().clamp(0, 9)
+    ece = sum(float((probability[bins == b].mean() - data.target[bins == b].mean()).abs()) * float((bins == b).float().mean()) for b in range(10) if bool((bins == b).any()))
+    gap = data.target[:, None] - data.target[None]
+    pairs = gap > 0.2
+    right = (score_N[:, None] > score_N[None])[pairs].float().mean()
+    frozen = data.frozen & (data.target == 0)
+    return {
+        "auc": float(wins.mean()), "accuracy": float(((probability > 0.5) == label).float().mean()), "ece": ece,
+        "pair_accuracy": float(right), "frozen_preferred": float((score_N[frozen] > score_N[~data.frozen].median()).float().mean()),
+        "n": len(label),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True, help="directory with codec and world model; the head is written there")
+    parser.add_argument("--count", type=int, default=8000, help="clips to train on")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--clauses", type=Path, default=None)
+    parser.add_argument("--max-shards", type=int, default=160)
+    options = parser.parse_args()
+    model = weights.load_part(options.weights, "world_model")
+    codec = weights.load_part(options.weights, "codec")
+    words = clause_table(options.clauses)
+    train, held = split_shards(options.data)
+    torch.manual_seed(0)
+    head = ValueHead(width=model.config.width, layer=model.config.layers * 2 // 3 - 1)  # type: ignore[union-attr, operator]
+    sets = []
+    for shards, count, seed in ((train[-options.max_shards :], options.count, 1), (held, 1500, 2)):
+        clips = load_clips(shards, words, model.config.frames)  # type: ignore[union-attr, arg-type]
+        clips.encode(codec)
+        sets.append(value_data(model, clips, count, layer=head.layer, seed=seed))  # type: ignore[arg-type]
+        del clips
+    average = train_value_head(head, sets[0], steps=options.steps)
+    figures = value_figures(average, sets[1])
+    print(json.dumps(figures))
+    weights.save_part(options.weights, "value_head", average)
+
+
+if __name__ == "__main__":
+    main()
