@@ -1,10 +1,8 @@
 """Structured logging: every line carries the request's or job's id (bound by core.middleware and core.jobs)."""
 
-import logging.config
 from typing import Any
 
 import structlog
-
 
 
 def _without_colour(logger: Any, method: str, event: dict[str, Any]) -> dict[str, Any]:

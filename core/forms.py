@@ -19,9 +19,7 @@ class PersonForm(forms.Form):
 
     username = forms.CharField(max_length=150, validators=[UnicodeUsernameValidator()])
     name = forms.CharField(max_length=150, required=False, label="Name")
-    roles = forms.MultipleChoiceField(
-        choices=[(role, role.capitalize()) for role in ROLES], widget=forms.CheckboxSelectMultiple, required=False, label="Roles"
-    )
+    roles = forms.MultipleChoiceField(choices=[(role, role.capitalize()) for role in ROLES], widget=forms.CheckboxSelectMultiple, required=False, label="Roles")
     active = forms.BooleanField(required=False, initial=True, label="May sign in")
 
     def __init__(self, *args: Any, person: User | None = None, **kwargs: Any) -> None:

@@ -140,5 +140,3 @@ def _write_atomically(path: Path, data: bytes | Path) -> None:
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:
     while chunk := source.read(_CHUNK):
         target.write(chunk)
-
-

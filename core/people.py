@@ -126,11 +126,7 @@ def sign_in_link_create(*, user: User, created_by: User | None = None) -> str:
 
 def sign_in_link_get(*, token: str) -> SignInLink | None:
     """The link if it can still be used."""
-    return (
-        SignInLink.objects.select_related("user")
-        .filter(token_hash=_hash(token), used_at=None, expires_at__gt=timezone.now(), user__is_active=True)
-        .first()
-    )
+    return SignInLink.objects.select_related("user").filter(token_hash=_hash(token), used_at=None, expires_at__gt=timezone.now(), user__is_active=True).first()
 
 
 def sign_in_link_use(*, token: str) -> User | None:

@@ -15,7 +15,7 @@ if not os.environ.get("DREAMFORK_HOME", "").startswith(_PREFIX):
             del os.environ[_name]
     os.environ["DREAMFORK_HOME"] = tempfile.mkdtemp(prefix="dreamfork-test-")
 
-from config.settings import *  # noqa: F403
+from config.settings import *  # noqa: E402, F403
 
 # One round of PBKDF2 costs 0.3 s; hundreds of tests sign in.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

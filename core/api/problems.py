@@ -64,6 +64,3 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
     response = Response(problem_body(error.status_code, code, detail, **extra), status=error.status_code, headers=headers)
     response.content_type = CONTENT_TYPE
     return response
-
-
-

@@ -5,11 +5,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from core.servers import as_user, die_with_parent
 
@@ -101,10 +100,8 @@ class Child:
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(self.stop_signal)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), self.grace_s)
-            except TimeoutError:
-                pass
         self._kill_group()
         await self.process.wait()
         for task in self._tasks:
@@ -115,7 +112,6 @@ class Child:
         if self.process is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-
 
 
 async def run_to_end(argv: list[str], *, name: str, cwd: Path, say: Callable[[str, str], None]) -> None:

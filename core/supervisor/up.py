@@ -32,7 +32,8 @@ class Options:
 
     @property
     def url(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)
+        # A browser cannot go to "all addresses".
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, f"[{self.host}]" if ":" in self.host else self.host)  # noqa: S104
         return f"http://{host}:{self.port}"
 
 
@@ -54,7 +55,7 @@ class Up:
         colour = self._colour.setdefault(name, _COLOURS[len(self._colour) % len(_COLOURS)])
         prefix = f"\x1b[{colour}m{name:>8} |\x1b[0m" if self._tty else f"{name:>8} |"
         with suppress(BrokenPipeError):
-            print(prefix, text, flush=True)
+            print(prefix, text, flush=True)  # noqa: T201
 
     def run(self) -> int:
         options = self.options
@@ -108,9 +109,7 @@ class Up:
             await asyncio.sleep(0.2)
         else:
             raise GaveUp(f"{command.name} of an earlier run is still there; end it and try again")
-        await self._start(
-            Child(command.name, command.argv, command.cwd, stop_signal=command.stop_signal, user=command.user, ready=command.ready)
-        )
+        await self._start(Child(command.name, command.argv, command.cwd, stop_signal=command.stop_signal, user=command.user, ready=command.ready))
 
     async def _bring_up(self) -> list[asyncio.Task[None]]:
         options = self.options
@@ -164,4 +163,3 @@ class Up:
         for child in reversed(self.children):
             if child.name in needed:
                 await child.stop()
-

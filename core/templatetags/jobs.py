@@ -21,9 +21,8 @@ def job_title(job: Job) -> str:
 @register.filter
 def job_progress_props(job: Job) -> str:
     """The props of the `job-progress` island."""
-    return json.dumps(
-        {"job": str(job.pk), "state": job.state, "progress": job.progress, "text": job.progress_text, "reload": True, "cancel_url": f"/api/v1/jobs/{job.pk}/cancel/"}
-    )
+    props = {"job": str(job.pk), "state": job.state, "progress": job.progress, "text": job.progress_text, "reload": True}
+    return json.dumps(props | {"cancel_url": f"/api/v1/jobs/{job.pk}/cancel/"})
 
 
 @register.filter

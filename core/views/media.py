@@ -129,5 +129,3 @@ async def _chunks_async(path: Path, first: int, length: int) -> AsyncIterator[by
     """Page-sized reads of a local file: short enough not to hold up the event loop."""
     for chunk in _chunks(path, first, length):
         yield chunk
-
-

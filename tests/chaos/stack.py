@@ -154,7 +154,8 @@ class Stack:
         """
         job_id = str(uuid.uuid4())
         self.query(
-            "INSERT INTO core_job (id, kind, queue, params, state, priority, attempt, max_attempts, worker, progress, progress_text, error, traceback, created_at)"
+            "INSERT INTO core_job"
+            " (id, kind, queue, params, state, priority, attempt, max_attempts, worker, progress, progress_text, error, traceback, created_at)"
             " VALUES (%s, 'core.check', 'cpu', %s, 'queued', 100, 0, 3, '', 0, '', '', '', now()) RETURNING id",
             job_id, json.dumps({"steps": steps, "step_s": step_s}),
         )  # fmt: skip

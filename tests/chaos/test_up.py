@@ -50,7 +50,8 @@ def test_it_can_be_stopped_while_it_starts(tmp_path):
 
 
 def test_a_second_one_says_that_one_runs(stack):
-    assert refused(stack.home, "--port", str(free_port())) == f"CommandError: Dreamfork already runs on {stack.home} at {stack.url} (process {stack.process.pid})."
+    sentence = f"CommandError: Dreamfork already runs on {stack.home} at {stack.url} (process {stack.process.pid})."
+    assert refused(stack.home, "--port", str(free_port())) == sentence
 
 
 def test_it_says_that_the_port_is_taken(tmp_path):
@@ -58,7 +59,8 @@ def test_it_says_that_the_port_is_taken(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert refused(tmp_path, "--port", str(port)) == f"CommandError: Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with --port."
+        sentence = f"CommandError: Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with --port."
+        assert refused(tmp_path, "--port", str(port)) == sentence
 
 
 def test_it_refuses_a_directory_of_another_version(tmp_path):

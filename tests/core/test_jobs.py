@@ -59,7 +59,7 @@ def test_it_runs(run_job, researcher):
 
 
 def test_it_refuses_an_unknown_kind():
-    with pytest.raises(ValueError, match="unknown job kind 't.nothing'"):
+    with pytest.raises(ValueError, match=r"unknown job kind 't\.nothing'"):
         submit(kind="t.nothing")
 
 

@@ -123,14 +123,21 @@ def test_it_rejects_post(annotator_client, blob):
 
 
 def test_not_modified(annotator_client, blob):
-    for tag in (f'"{blob.sha256}"', f'W/"{blob.sha256}"', '"other", "%s"' % blob.sha256, "*"):
+    for tag in (f'"{blob.sha256}"', f'W/"{blob.sha256}"', f'"other", "{blob.sha256}"', "*"):
         assert annotator_client.get(blob.url, headers={"If-None-Match": tag}).status_code == 304, tag
     assert annotator_client.get(blob.url, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
-    [("bytes=0-0", 0, 0), ("bytes=10-19", 10, 19), ("bytes=1000-", 1000, 1023), ("bytes=-24", 1000, 1023), ("bytes=1000-9999", 1000, 1023), ("bytes=-9999", 0, 1023)],
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=10-19", 10, 19),
+        ("bytes=1000-", 1000, 1023),
+        ("bytes=-24", 1000, 1023),
+        ("bytes=1000-9999", 1000, 1023),
+        ("bytes=-9999", 0, 1023),
+    ],
 )
 def test_it_serves_a_range(annotator_client, blob, asked, first, last):
     answer = annotator_client.get(blob.url, headers={"Range": asked})
