@@ -44,3 +44,11 @@ def annotator_model(ctx: JobContext, force: bool = False) -> dict:
 def webhooks(ctx: JobContext) -> dict:
     # Not fenced: each delivery is claimed by its own row, and a request to the outside can not be rolled back anyway.
     return webhooks_deliver()
+
+
+@job("labeling.demo", queue="cpu", max_attempts=20, title="Make the demo's comparisons")
+def demo(ctx: JobContext) -> dict:
+    # Torch is loaded only here: a worker that never runs the demo does without it.
+    from labeling.demo import make
+
+    return make(ctx)

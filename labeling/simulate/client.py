@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from labeling.exports.media import sprite_frames
+from labeling.sprites import sprite_frames
 
 from .judge import Judge, Verdict
 from .teacher import Teacher

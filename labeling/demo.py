@@ -1,0 +1,101 @@
+"""Demo content: comparisons of the demo rollouts, a qualifying set, and some simulated annotators who have been here already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import structlog
+from PIL import Image
+
+from core.jobs import JobContext, JobRetry, submit
+from core.media import blob_path
+from labeling import services
+from labeling.models import Choice, Comparison
+from labeling.services.simulation import judge_load, simulation_run
+from labeling.simulate import Judge, Teacher, Verdict
+from labeling.sprites import sprite_frames
+from rollouts.models import Rollout
+
+log = structlog.get_logger(__name__)
+
+JOB_KIND = "labeling.demo"
+# Fewer rollouts than this: the sampling has only begun.
+ROLLOUTS_AT_LEAST = 16
+COMPARISONS = 90
+QUALIFYING, MIXED_IN = 4, 4
+# A pair is gold by the probe only where the two differ by about "one got there, the other hardly moved or did harm".
+CLEAR = 0.6
+SIMULATED_CHOICES = 30
+TEACHERS = (Teacher(skip=0.03), Teacher(mistake=0.2, skip=0.03), Teacher(mistake=0.05, equal=0.05, skip=0.03))
+
+
+def load() -> dict[str, int]:
+    """Submit the job that makes the demo's comparisons once its rollouts are dreamed. Returns {"jobs": n} of what was made."""
+    job = submit(kind=JOB_KIND, params={}, idempotency_key=JOB_KIND)
+    return {"jobs": int(job.attempt == 0 and job.state == job.State.QUEUED)}
+
+
+def make(ctx: JobContext) -> dict[str, Any]:
+    """The job: comparisons, gold pairs that the probe is sure of, choices of simulated annotators. Goes on where it was."""
+    accepted = Rollout.objects.filter(accepted=True).count()
+    if accepted < ROLLOUTS_AT_LEAST:
+        raise JobRetry(f"{accepted} of {ROLLOUTS_AT_LEAST} rollouts are there; their sampling has to come first.")
+    if not Comparison.objects.exists():
+        ctx.progress(0, 3, "choosing pairs")
+        services.comparisons_make_ahead(count=COMPARISONS, seed=0, fence=ctx.fence)
+    judge = judge_load()
+    if not Comparison.objects.filter(kind=Comparison.Kind.GOLD).exists():
+        ctx.progress(1, 3, "looking for pairs with a clear answer")
+        _gold(ctx, judge)
+    done = Choice.objects.filter(is_simulated=True).count()
+    for number, teacher in enumerate(TEACHERS):
+        ctx.progress(2 + number / len(TEACHERS), 3, "simulated annotators answer")
+        share = SIMULATED_CHOICES // len(TEACHERS)
+        if done < share * (number + 1):
+            simulation_run(judge=judge, teacher=teacher, choices=share, in_process=True, seed=number, prefix=f"simulated-demo-{number + 1}")
+    with ctx.fence():
+        services.annotator_estimates_fit()
+    made = {
+        "comparisons": Comparison.objects.filter(kind=Comparison.Kind.NORMAL).count(),
+        "gold": Comparison.objects.filter(kind=Comparison.Kind.GOLD).count(),
+        "choices": Choice.objects.count(),
+    }
+    log.info("demo.labeling", **made)
+    return made
+
+
+def _gold(ctx: JobContext, judge: Judge) -> None:
+    clear: list[tuple[float, Comparison, Verdict, Verdict]] = []
+    pairs = list(Comparison.objects.filter(answered=0, leased=0, kind=Comparison.Kind.NORMAL).select_related("rollout_a", "rollout_b"))
+    verdicts: dict[int, Verdict] = {}
+    for comparison in pairs:
+        ctx.check_cancelled()
+        for rollout in (comparison.rollout_a, comparison.rollout_b):
+            if rollout.pk not in verdicts:
+                verdicts[rollout.pk] = judge.look(_frames(rollout), rollout.prompt)
+        a, b = verdicts[comparison.rollout_a_id], verdicts[comparison.rollout_b_id]
+        gap = Teacher().utility(a).value - Teacher().utility(b).value
+        if abs(gap) >= CLEAR:
+            clear.append((gap, comparison, a, b))
+    clear.sort(key=lambda found: -abs(found[0]))
+    for number, (gap, comparison, a, b) in enumerate(clear[: QUALIFYING + MIXED_IN]):
+        better, worse = (a, b) if gap > 0 else (b, a)
+        with ctx.fence():
+            services.comparison_make_gold(comparison=comparison, answer="a" if gap > 0 else "b", note=_note(better, worse), qualifying=number % 2 == 0, by=None)
+
+
+def _frames(rollout: Rollout) -> np.ndarray:
+    with Image.open(blob_path(rollout.sprite_id)) as sheet:
+        return sprite_frames(sheet, rollout.frame_count)
+
+
+def _note(better: Verdict, worse: Verdict) -> str:
+    """Why, in words that a new annotator understands."""
+    if worse.contact.any() and not better.contact.any():
+        return "The worse one touches the dog; the better one keeps clear of it."
+    if better.success and not worse.success:
+        return "The better one does what the prompt asks; the worse one does not get there."
+    if better.plausible and not worse.plausible:
+        return "In the worse one the robot jumps or falls apart."
+    return "The better one gets much further with what the prompt asks."
