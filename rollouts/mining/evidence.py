@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from rollouts.dreams.policy import Policy
 
 # Of a dream's failure probability: how much the dreams' disagreement counts on top (an unsure policy is worth a look).
 SPREAD_WEIGHT = 0.25
@@ -44,30 +46,50 @@ class Evidence:
 def dreamed_contact(readings: Sequence[Any], margin: float = 0.0) -> bool:
     """Whether the robot's rim comes within `margin` metres of the dog in any frame after the first.
 
-    readings: the probe's, one for each frame of a dream.
+    readings: the probe's, one for each frame of a dream, the start frame first.
     """
     return any(reading.dog_gap() < margin for reading in readings[1:])
 
 
-def evidence_of(dreams: Sequence[Any], probe: Any) -> Evidence:
-    """Evidence from the dreams of one start frame; `probe.read(frames_NHW3)` gives one reading for each frame.
-
-    Raises ValueError without dreams.
-    """
-    if not dreams:
-        raise ValueError("evidence needs at least one dream")
-    frames = np.concatenate([np.asarray(dream.frames) for dream in dreams])
-    readings = probe.read(frames)
-    lengths = np.cumsum([0, *(len(dream.frames) for dream in dreams)])
-    contact = np.array([dreamed_contact(readings[a:b]) for a, b in itertools.pairwise(lengths)], dtype=float)
-    success = np.clip([float(dream.success) for dream in dreams], 0, 1)
+def evidence_of(*, successes: Sequence[float], accepted: Sequence[bool], contacts: Sequence[bool]) -> Evidence:
+    """Evidence from one number of each kind for each dream of a start frame. Raises ValueError without dreams."""
+    if not len(successes) == len(accepted) == len(contacts) >= 1:
+        raise ValueError("evidence needs at least one dream, and as many of each number")
+    success = np.clip(np.asarray(successes, dtype=float), 0, 1)
+    contact = np.asarray(contacts, dtype=float)
     failure = 1 - success * (1 - contact)
-    rejected = np.array([not dream.verdict.accepted for dream in dreams], dtype=float)
     return Evidence(
         success=float(success.mean()),
         spread=float(failure.std()),
         contact=float(contact.mean()),
-        rejected=float(rejected.mean()),
+        rejected=float(1 - np.asarray(accepted, dtype=float).mean()),
         failure=float(failure.mean()),
-        dreams=len(dreams),
+        dreams=len(success),
     )
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Evidence of one start frame, and the frames uint8 [T+1, H, W, 3] of the dream that is likeliest to fail."""
+
+    evidence: Evidence
+    worst: np.ndarray
+
+
+def assess(policy: Policy, frames_BHW3: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], dreams: int) -> list[Assessment]:
+    """Dream `dreams` futures of each start frame, all frames in one batch; dream i of frame b has the seed `seeds[b] + i`."""
+    plan = policy.plan(frames_BHW3, list(prompts), seeds=[[seed + i for i in range(dreams)] for seed in seeds])
+    rows, steps = plan.latents.shape[:2]
+    decoded = policy.codec.decode_uint8(plan.latents.flatten(0, 1)).cpu().numpy()
+    futures = decoded.reshape(rows, steps, *decoded.shape[1:])
+    readings = policy.probe.read(decoded)
+    assessments = []
+    for b, frame in enumerate(frames_BHW3):
+        own = range(b * dreams, (b + 1) * dreams)
+        # The start frame's reading is not looked at, so the first future's stands in for it.
+        contacts = [dreamed_contact([readings[row * steps], *readings[row * steps : (row + 1) * steps]]) for row in own]
+        successes = [float(plan.successes[row]) for row in own]
+        evidence = evidence_of(successes=successes, accepted=[plan.verdicts[row].accepted for row in own], contacts=contacts)
+        worst = max(range(dreams), key=lambda i: (contacts[i], -successes[i]))
+        assessments.append(Assessment(evidence, np.concatenate([frame[None], futures[own[worst]]])))
+    return assessments

@@ -17,7 +17,7 @@ from core.media import blob_bytes, blob_store
 from rollouts import closed_loop
 from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
-from rollouts.mining import Evidence, Genome, Search, Tried, best_per_cell, evidence_of
+from rollouts.mining import Genome, Search, Tried, assess, best_per_cell
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
 from rollouts.services.errors import RolloutsError
 from rollouts.services.frames import start_frame_create, start_frames_review
@@ -26,7 +26,6 @@ from rollouts.services.versions import policy_load
 
 if TYPE_CHECKING:
     from core.jobs import JobContext
-    from rollouts.dreams.policy import Policy
 
 BATCH = 4
 MAX_BUDGET = 5000
@@ -79,25 +78,23 @@ def mining_run(
         while len(search.tried) < budget:
             if ctx:
                 ctx.check_cancelled()
-            batch = []
-            for genome in search.ask(min(BATCH, budget - len(search.tried))):
-                batch.append((genome, *_try(policy, world, genome, dreams)))
-                if ctx:
-                    ctx.check_cancelled()
+            genomes = search.ask(min(BATCH, budget - len(search.tried)))
+            frames = np.stack([_photograph(world, genome) for genome in genomes])
+            found = assess(policy, frames, [g.prompt for g in genomes], [g.seed for g in genomes], dreams)
             with _fence(ctx):
-                for genome, frame, worst, evidence in batch:
+                for genome, frame, assessed in zip(genomes, frames, found, strict=True):
                     rows[_key(genome)] = MiningCandidate.objects.create(
                         run=run,
                         cell=genome.cell,
                         prompt=genome.prompt,
                         world_spec=genome.to_spec(),
-                        objective=evidence.objective,
-                        evidence=evidence.to_dict(),
+                        objective=assessed.evidence.objective,
+                        evidence=assessed.evidence.to_dict(),
                         image=blob_store(png_bytes(frame), "image/png"),
-                        strip=blob_store(png_bytes(worst), "image/png"),
+                        strip=blob_store(png_bytes(strip(assessed.worst, STRIP_EVERY)), "image/png"),
                     )
-                publish("mining:all", "mining.tried", {"run": run.pk, "tried": len(search.tried) + len(batch)})
-            search.tell(Tried(evidence.objective, genome, evidence) for genome, _, _, evidence in batch)
+                publish("mining:all", "mining.tried", {"run": run.pk, "tried": len(search.tried) + len(genomes)})
+            search.tell(Tried(one.evidence.objective, genome, one.evidence) for genome, one in zip(genomes, found, strict=True))
             text = f"{len(search.tried)} of {budget} tried, {len(search.archive)} of {len(search.cells)} cells"
             if ctx:
                 ctx.progress(len(search.tried), budget, text)
@@ -132,13 +129,9 @@ def _key(genome: Genome) -> tuple[str, int, str]:
     return (genome.prompt, genome.seed, genome.cell)
 
 
-def _try(policy: Policy, world: Any, genome: Genome, dreams: int) -> tuple[np.ndarray, np.ndarray, Evidence]:
-    """Photograph a genome and dream from it: the start frame, a strip of the worst dream, and the evidence."""
+def _photograph(world: Any, genome: Genome) -> np.ndarray:
     world.reset(seed=genome.seed, options={"prompt": genome.prompt, "factors": genome.factors})
-    frame = np.asarray(world.render())
-    dreamed = policy.dream(frame, genome.prompt, n=dreams, seed=genome.seed)
-    worst = min(dreamed, key=lambda dream: float(dream.success))
-    return frame, strip(np.asarray(worst.frames), STRIP_EVERY), evidence_of(dreamed, policy.probe)
+    return np.asarray(world.render())
 
 
 @transaction.atomic

@@ -8,7 +8,7 @@ import numpy as np
 from django.db import transaction
 
 from rollouts import closed_loop
-from rollouts.mining import evidence_of
+from rollouts.mining import assess
 from rollouts.models import PolicyVersion, ScenarioVersion, Verification
 from rollouts.services.errors import RolloutsError
 from rollouts.services.versions import policy_load
@@ -60,13 +60,15 @@ def scenario_verify(
             if ctx:
                 ctx.check_cancelled()
             part = specs[start : start + BATCH]
+            frames = []
             for spec in part:
                 try:
                     world.reset(seed=spec["seed"], options={"prompt": spec["prompt"], "factors": spec["factors"]})
                 except ValueError as error:
                     raise RolloutsError(f"The household world cannot set this scene: {error}.", "world_refused") from error
-                futures = policy.dream(np.asarray(world.render()), spec["prompt"], n=dreams, seed=spec["seed"])
-                dreamed += evidence_of(futures, policy.probe).failure * dreams
+                frames.append(np.asarray(world.render()))
+            found = assess(policy, np.stack(frames), [spec["prompt"] for spec in part], [spec["seed"] for spec in part], dreams)
+            dreamed += sum(one.evidence.failure for one in found) * dreams
             outcomes += closed_loop.run(policy=policy, specs=part, n=n)
             if ctx:
                 ctx.progress(len(outcomes), episodes, f"{len(outcomes)} of {episodes} episodes")

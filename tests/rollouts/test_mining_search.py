@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rollouts import factors
-from rollouts.mining import Genome, Search, Tried, best_per_cell, evidence_of
+from rollouts.mining import Genome, Search, Tried, assess, best_per_cell, dreamed_contact, evidence_of
 
 
 def weakness(genome: Genome) -> float:
@@ -59,27 +59,24 @@ def test_an_unknown_strategy_is_refused():
         Search(strategy="luck")
 
 
-class FakeDream:
-    def __init__(self, success: float, accepted: bool, gaps: list[float]):
-        self.success, self.gaps = success, gaps
-        self.frames = np.array(gaps, dtype=np.float32)
-        self.verdict = type("Verdict", (), {"accepted": accepted})()
+class Gap:
+    """A reading that only knows how far the dog is."""
+
+    def __init__(self, metres: float):
+        self.metres = metres
+
+    def dog_gap(self) -> float:
+        return self.metres
 
 
-class FakeProbe:
-    """Reads the gap to the dog straight from the one-number frames."""
+@pytest.mark.parametrize(("gaps", "contact"), [([1, 0.5, 0.2], False), ([1, 0.1, -0.1], True), ([-0.1, 0.1, 0.3], False)])
+def test_contact_counts_after_the_start_frame(gaps, contact):
+    # An overlap in the start frame is not the dream's doing.
+    assert dreamed_contact([Gap(gap) for gap in gaps]) is contact
 
-    def read(self, frames):
-        return [type("Reading", (), {"dog_gap": lambda self, gap=gap: gap})() for gap in frames]
 
-
-def test_evidence_counts_contact_after_the_first_frame_as_failure():
-    dreams = [
-        FakeDream(0.9, True, [1.0, 0.5, 0.2]),
-        FakeDream(0.9, True, [1.0, 0.1, -0.1]),
-        FakeDream(0.5, False, [-0.1, 0.1, 0.3]),  # overlap in the start frame is not the dream's doing
-    ]
-    evidence = evidence_of(dreams, FakeProbe())
+def test_evidence_counts_contact_as_failure_and_adds_doubt():
+    evidence = evidence_of(successes=[0.9, 0.9, 0.5], accepted=[True, True, False], contacts=[False, True, False])
     assert evidence.contact == pytest.approx(1 / 3)
     assert evidence.rejected == pytest.approx(1 / 3)
     assert evidence.failure == pytest.approx((0.1 + 1.0 + 0.5) / 3)
@@ -88,4 +85,18 @@ def test_evidence_counts_contact_after_the_first_frame_as_failure():
 
 def test_evidence_needs_dreams():
     with pytest.raises(ValueError, match="at least one"):
-        evidence_of([], FakeProbe())
+        evidence_of(successes=[], accepted=[], contacts=[])
+
+
+def test_assessing_many_frames_is_assessing_each():
+    from rollouts.dreams.policy import Policy
+    from tests.rollouts.conftest import noise_frame
+
+    policy = Policy.tiny()
+    frames = np.stack([noise_frame(i, 64) for i in range(3)])
+    together = assess(policy, frames, ["wave", "go to the red ball", "wave"], [5, 6, 7], 2)
+    for i, prompt in enumerate(["wave", "go to the red ball", "wave"]):
+        (alone,) = assess(policy, frames[i : i + 1], [prompt], [5 + i], 2)
+        assert alone.evidence.success == pytest.approx(together[i].evidence.success, abs=1e-3)
+        assert alone.worst.shape == (13, 64, 64, 3)
+        np.testing.assert_array_equal(alone.worst[0], frames[i])
