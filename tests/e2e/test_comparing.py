@@ -239,7 +239,8 @@ def test_keys_can_be_changed_and_switched_off(open_page, site: Site) -> None:
 def test_leaving_the_page_gives_its_pairs_back(open_page, site: Site) -> None:
     page: Page = open_page("lee", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "lee", 6)
+    wait_for_reserve(site, "lee", 11)
+    page.wait_for_load_state("networkidle")  # a lease that is granted after the page has gone can only run out
     page.goto("/label/guide/")
     deadline = time.monotonic() + 10
     while held(site, "lee"):
