@@ -13,6 +13,7 @@ import django_stubs_ext
 from config import env
 from config.logs import logging_settings
 from core import servers
+from core.roles import ROLES
 
 django_stubs_ext.monkeypatch()  # `QuerySet[Job]` and the like may be written in annotations
 
@@ -196,6 +197,35 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 
+# Signing in by OpenID Connect, when an issuer is named. Its tables exist only then.
+OIDC_ISSUER = env.url("DREAMFORK_OIDC_ISSUER", "", schemes=("https", "http")).rstrip("/")
+OIDC_NAME = env.text("DREAMFORK_OIDC_NAME", "your organisation") if OIDC_ISSUER else ""
+OIDC_DEFAULT_ROLE = env.text("DREAMFORK_OIDC_DEFAULT_ROLE", "none", choices=("none", *ROLES))
+OIDC_ROLES_CLAIM = env.text("DREAMFORK_OIDC_ROLES_CLAIM", "")  # a claim that lists role names
+if OIDC_ISSUER:
+    INSTALLED_APPS += ["allauth", "allauth.account", "allauth.socialaccount", "allauth.socialaccount.providers.openid_connect"]
+    MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+    AUTHENTICATION_BACKENDS.append("allauth.account.auth_backends.AuthenticationBackend")
+    SOCIALACCOUNT_ONLY = True  # names and passwords stay with our own page
+    ACCOUNT_EMAIL_VERIFICATION = "none"
+    SOCIALACCOUNT_ADAPTER = "core.oidc.Adapter"
+    SOCIALACCOUNT_AUTO_SIGNUP = True
+    SOCIALACCOUNT_STORE_TOKENS = False
+    SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "APPS": [
+                {
+                    "provider_id": "oidc",
+                    "name": OIDC_NAME,
+                    "client_id": env.text("DREAMFORK_OIDC_CLIENT_ID"),
+                    "secret": env.text("DREAMFORK_OIDC_CLIENT_SECRET"),
+                    "settings": {"server_url": OIDC_ISSUER},
+                }
+            ],
+        }
+    }
+
 AXES_FAILURE_LIMIT = env.number("DREAMFORK_SIGN_IN_ATTEMPTS", 10, low=1)
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -208,7 +238,13 @@ AXES_VERBOSE = False
 
 # -- Headers --------------------------------------------------------------------------------------------------------
 
-_media_origins = [S3_PUBLIC_ORIGIN] if S3_PUBLIC_ORIGIN else (["https://*.amazonaws.com"] if BLOB_STORAGE == "s3" else [])
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+_media_origins = [_origin(S3_PUBLIC_ORIGIN)] if S3_PUBLIC_ORIGIN else (["https://*.amazonaws.com"] if BLOB_STORAGE == "s3" else [])
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -220,7 +256,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": ["'self'", *_media_origins],
         "worker-src": ["'self'", "blob:"],
         "manifest-src": ["'self'"],
-        "form-action": ["'self'"],
+        # A browser also holds the redirect after a form to this list.
+        "form-action": ["'self'", *([_origin(OIDC_ISSUER)] if OIDC_ISSUER else [])],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'none'"],
         "object-src": ["'none'"],

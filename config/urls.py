@@ -3,6 +3,7 @@
 import logging
 from importlib import import_module
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
 from core.views import docs
@@ -23,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *(path("api/v1/", include(f"{app}.api_urls")) for app in APPS if _present(f"{app}.api_urls")),
     path("api/v1/schema/", docs.schema, name="api_schema"),
     path("api/v1/docs/", docs.browse, name="api_docs"),
+    *([path("sign-in/with/", include("allauth.urls"))] if settings.OIDC_ISSUER else []),
     *(path("", include(f"{app}.urls")) for app in APPS if _present(f"{app}.urls")),
 ]
 

@@ -8,6 +8,9 @@ from core.models import User
 from core.people import api_token_user
 
 
+_KEYWORDS = ("token", "bearer")
+
+
 class SessionAuthentication(authentication.SessionAuthentication):
     """As DRF's, but a missing session is 401 (sign in again and nothing is lost), not 403."""
 
@@ -15,14 +18,19 @@ class SessionAuthentication(authentication.SessionAuthentication):
         return "Session"
 
 
+def token_user(request: HttpRequest) -> User | None:
+    """The person whose API token came with the request, if any."""
+    keyword, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return api_token_user(secret=secret.strip()) if keyword.lower() in _KEYWORDS else None
+
+
 class TokenAuthentication(authentication.BaseAuthentication):
     """`Authorization: Token df_...`; tokens are made on the account page."""
 
     def authenticate(self, request: HttpRequest) -> tuple[User, None] | None:
-        keyword, _, secret = request.headers.get("Authorization", "").partition(" ")
-        if keyword.lower() not in ("token", "bearer"):
+        if request.headers.get("Authorization", "").partition(" ")[0].lower() not in _KEYWORDS:
             return None
-        user = api_token_user(secret=secret.strip())
+        user = token_user(request)
         if user is None:
             raise exceptions.AuthenticationFailed("This token is unknown or revoked.")
         return user, None

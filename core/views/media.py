@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
+from core.api.authentication import token_user
 from core.media import blob_name, storage
 from core.models import Blob
 from core.people import RESEARCHER, has_any_role, has_role
@@ -26,13 +27,14 @@ _INLINE = {"image/png", "image/jpeg", "image/webp", "image/gif", "video/mp4", "v
 
 @require_safe
 def media(request: HttpRequest, sha256: str) -> HttpResponseBase:
-    """A blob. People without a session get 401 (an image cannot follow a redirect to a sign-in page)."""
-    if not request.user.is_authenticated:
+    """A blob, for a session or an API token. Others get 401 (an image cannot follow a redirect to a sign-in page)."""
+    user = request.user if request.user.is_authenticated else token_user(request)
+    if user is None:
         return HttpResponse("Sign in to see this.", status=401, content_type="text/plain")
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise Http404
     blob = get_object_or_404(Blob, pk=sha256)
-    if not (has_role(request.user, RESEARCHER) if blob.audience == Blob.Audience.RESEARCHERS else has_any_role(request.user)):
+    if not (has_role(user, RESEARCHER) if blob.audience == Blob.Audience.RESEARCHERS else has_any_role(user)):
         raise PermissionDenied("This file is for researchers.")
     etag = f'"{blob.sha256}"'
     if _matches(request.headers.get("If-None-Match", ""), etag):

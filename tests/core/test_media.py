@@ -10,6 +10,7 @@ import pytest
 
 from core.media import NoSpace, blob_bytes, blob_name, blob_path, blob_store, storage
 from core.models import Blob
+from core.people import api_token_create
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +91,12 @@ def test_it_serves_the_whole(annotator_client, blob):
 
 def test_it_needs_a_session(client, blob):
     assert client.get(blob.url).status_code == 401
+
+
+def test_a_program_comes_with_its_token(client, annotator, blob):
+    _, secret = api_token_create(user=annotator, name="t")
+    assert client.get(blob.url, headers={"Authorization": f"Token {secret}"}).status_code == 200
+    assert client.get(blob.url, headers={"Authorization": "Token wrong"}).status_code == 401
 
 
 def test_it_checks_the_role(stranger_client, annotator_client, researcher_client, blob):
