@@ -77,9 +77,9 @@ class Clips:
                 if file.metadata().get("key") == key:
                     self.latents = file.get_tensor("latents").to(self.device)
                     return self
-        self.latents = torch.cat([codec.encode(part).half() for part in self.frames.split(batch)])
+        self.latents = torch.cat([codec.encode(part).half().contiguous() for part in self.frames.split(batch)])
         if cache is not None:
-            save_file({"latents": self.latents.cpu()}, cache, metadata={"key": key})
+            save_file({"latents": self.latents.cpu().contiguous()}, cache, metadata={"key": key})
         return self
 
 

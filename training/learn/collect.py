@@ -2,6 +2,8 @@
 
 Episodes are kept as numpy shards (`shard-00000.npz`, 32 episodes each): the format that pretraining reads. A shard that
 exists is not collected again, so an interrupted collection resumes. `lerobot.py` exports them for others.
+
+    python -m training.learn.collect --out data/household --episodes 20000 --lerobot data/lerobot
 """
 
 from __future__ import annotations
@@ -197,12 +199,17 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--lerobot", type=Path, default=None, help="also export to this directory in the LeRobot v2.1 layout")
     options = parser.parse_args()
 
     def report(done: int, total: int) -> None:
         print(f"{done}/{total} shards", flush=True)
 
     collect(options.out, options.episodes, first_seed=options.first_seed, workers=options.workers, progress=report)
+    if options.lerobot:
+        from .lerobot import export
+
+        export(sorted(options.out.glob("shard-*.npz")), options.lerobot, progress=report)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,13 @@ Each round of the loop plans for all running episodes at once (one batch of drea
 
 from __future__ import annotations
 
+import argparse
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -178,7 +183,7 @@ def _run_batch(
 
 def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None:
     frames = np.stack([e.frame for e in episodes])
-    plan = policy.plan(frames, [e.spec.prompt for e in episodes], seeds=[e.seeds(n) for e in episodes])
+    plan = policy.plan(frames, [e.info["prompt"] for e in episodes], seeds=[e.seeds(n) for e in episodes])
     best = policy.choose(plan, n) if select == "value" else np.arange(len(episodes)) * n
     with torch.no_grad():
         starts = policy.codec.encode(torch.from_numpy(frames).to(policy.device))
@@ -205,3 +210,36 @@ def drift(seen: torch.Tensor, dreamed: torch.Tensor, start: torch.Tensor) -> flo
     if not bool(changed.any()):
         return 0.0
     return float((seen - dreamed).square().mean(0)[changed].mean())
+
+
+def main() -> None:
+    from .statistics import wilson
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=Path("rollouts/weights/base"))
+    parser.add_argument("--world", default="household")
+    parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--n", type=int, default=1, help="dreams per plan; the best by the value head is executed")
+    parser.add_argument("--prompt", default="", help="for every episode; without it each draws its own task")
+    parser.add_argument("--factors", type=json.loads, default={}, help='JSON, such as {"dog": "lying", "dog_place": "on_path"}')
+    parser.add_argument("--first-seed", type=int, default=900_000_000)
+    parser.add_argument("--json", action="store_true", help="print every episode as a line of JSON")
+    options = parser.parse_args()
+    policy = Policy.load(options.weights, "cuda" if torch.cuda.is_available() else "cpu")
+    specs = [EpisodeSpec(options.prompt, options.first_seed + i, options.factors, options.world) for i in range(options.episodes)]
+    began = time.monotonic()
+    results = evaluate(policy, specs, options.n, progress=lambda done, total: print(f"{done}/{total} episodes", flush=True))
+    seconds = time.monotonic() - began
+    if options.json:
+        for result in results:
+            print(json.dumps(result.to_dict()))
+    for name in ("success", "dog_contact", "clean_success"):
+        hits = sum(getattr(result, name) for result in results)
+        rate = wilson(hits, len(results))
+        print(f"{name:<14} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}] ({hits} of {rate.n})")
+    plans = sum(result.plans for result in results)
+    print(f"{plans} plans of {options.n} dreams, {seconds / max(plans, 1):.2f} s a plan with everything around it")
+
+
+if __name__ == "__main__":
+    main()
