@@ -74,7 +74,7 @@ def run(policy: Policy, options: argparse.Namespace) -> dict[str, Any]:
     figures |= ratio(played, "contact", lambda result: result.dog_contact, options.seed)
     figures |= {
         "cells_total": len(factors.all_cells()),
-        "rank_correlation": round(correlation(chosen["uniform"], played["uniform"]), 4),
+        "rank_correlation": correlation(chosen["uniform"], played["uniform"]),
         "search_seconds": round(searched - began, 1),
         "play_seconds": round(time.monotonic() - searched, 1),
     }
@@ -122,11 +122,14 @@ def ratio(played: dict[str, list[EpisodeResult]], name: str, bad: Any, seed: int
     }
 
 
-def correlation(tried: list[Tried], results: list[EpisodeResult]) -> float:
-    """Spearman's rho of dreamed failure and real failure over uniform draws."""
+def correlation(tried: list[Tried], results: list[EpisodeResult]) -> float | None:
+    """Spearman's rho of dreamed failure and real failure over uniform draws; None where all ended alike."""
     from scipy.stats import spearmanr
 
-    return float(spearmanr([one.evidence.failure for one in tried], [not result.clean_success for result in results]).statistic)
+    failed = [not result.clean_success for result in results]
+    if len(set(failed)) == 1:
+        return None
+    return round(float(spearmanr([one.evidence.failure for one in tried], failed).statistic), 4)
 
 
 if __name__ == "__main__":
