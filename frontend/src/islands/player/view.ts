@@ -32,7 +32,7 @@ export class PlayerView {
 
   constructor(answer: (name: AnswerName) => void, act: (action: string) => void) {
     for (const { id, label, short } of ANSWERS) {
-      this.answers.append(h("button", { type: "button", class: `answer answer-${id}`, "data-answer": id, "aria-label": label, onclick: () => answer(id) }, h("span", { class: "answer-long" }, label), h("span", { class: "answer-short" }, short), this.kbd(id)));
+      this.answers.append(h("button", { type: "button", class: `answer answer-${id}`, "data-answer": id, onclick: () => answer(id) }, h("span", { class: "answer-long" }, label), h("span", { class: "answer-short" }, short), this.kbd(id)));
     }
     const quiet = (action: string, label: string, glyph?: SVGSVGElement): HTMLButtonElement => h("button", { type: "button", class: "button button-quiet button-small", "data-act": action, onclick: () => act(action) }, glyph ?? null, label, this.kbd(action));
     this.moving.append(quiet("undo", "Undo", icon(icons.undo)), quiet("skip", "Skip"), quiet("flag", "Report"));
