@@ -119,6 +119,7 @@ class Up:
         if options.own_broker:
             await self._start_server(servers.valkey_command(options.home))
         await self._manage("migrate", "migrate", "--verbosity", "0")
+        await self._manage("weights", "base_weights")
         if options.demo:
             await self._manage("demo", "load_demo_once")
         celery = [sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--without-gossip", "--without-mingle", "--loglevel", "INFO", "--pool"]
