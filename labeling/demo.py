@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import structlog
-from PIL import Image
 
 from core.jobs import JobContext, JobRetry, submit
-from core.media import blob_path
+from core.media import blob_bytes
 from labeling import services
 from labeling.models import Choice, Comparison
 from labeling.services.simulation import judge_load, simulation_run
 from labeling.simulate import Judge, Teacher, Verdict
-from labeling.sprites import sprite_frames
+from rollouts.images import png_decode, sprite_frames
 from rollouts.models import Rollout
 
 log = structlog.get_logger(__name__)
@@ -86,8 +85,7 @@ def _gold(ctx: JobContext, judge: Judge) -> None:
 
 
 def _frames(rollout: Rollout) -> np.ndarray:
-    with Image.open(blob_path(rollout.sprite_id)) as sheet:
-        return sprite_frames(sheet, rollout.frame_count)
+    return sprite_frames(png_decode(blob_bytes(rollout.sprite_id)), rollout.frame_count, rollout.height, rollout.width)
 
 
 def _note(better: Verdict, worse: Verdict) -> str:

@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from core.media import blob_path
-from labeling.sprites import sprite_frames
+from core.media import blob_bytes
+from rollouts.images import COLUMNS, png_decode, sprite_frames
 
 # libx264 without macro blocks: a size of 16 would resize the clip in silence.
 H264 = ["-movflags", "+faststart", "-crf", "16"]
@@ -22,8 +21,8 @@ def video_write(path: Path, sprite_sha256: str, frame_count: int, fps: float) ->
     import imageio_ffmpeg
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(blob_path(sprite_sha256)) as image:
-        frames = sprite_frames(image, frame_count)
+    sheet = png_decode(blob_bytes(sprite_sha256))
+    frames = sprite_frames(sheet, frame_count, sheet.shape[0] // -(-frame_count // COLUMNS), sheet.shape[1] // COLUMNS)
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # yuv420p needs even sizes
     partial = path.with_suffix(".partial.mp4")
     writer = imageio_ffmpeg.write_frames(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 import uuid
 from dataclasses import dataclass, field
 
 import httpx
 import numpy as np
-from PIL import Image
 
-from labeling.sprites import sprite_frames
+from rollouts.images import png_decode, sprite_frames
 
 from .judge import Judge, Verdict
 from .teacher import Teacher
@@ -56,8 +54,8 @@ class Clips:
             return await asyncio.to_thread(self._read, image, assignment)
 
     def _read(self, image: bytes, assignment: dict) -> Verdict:
-        with Image.open(io.BytesIO(image)) as sheet:
-            frames = sprite_frames(sheet, assignment["frame_count"], assignment["left"]["columns"])
+        columns = assignment["left"]["columns"]
+        frames = sprite_frames(png_decode(image), assignment["frame_count"], assignment["height"], assignment["width"], columns)
         return self.judge.look(frames, assignment["prompt"])
 
 
