@@ -21,15 +21,16 @@ def figure(value: float, *, n: int, low: float | None = None, high: float | None
     return {"value": value, "n": n, "low": low, "high": high, "unit": unit}
 
 
-def write_results(name: str, figures: dict[str, dict[str, Any]], started: float) -> Path:
+def write_results(name: str, figures: dict[str, dict[str, Any]], started: float, directory: Path = RESULTS) -> Path:
     """Write `bench/results/<name>.json`.
 
     Args:
         figures: {"<figure>": {"value", "n", "low", "high", "unit"}}, see `figure`.
         started: `time.time()` when the bench began.
+        directory: somewhere else for figures that are not about the shipped weights.
     """
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.json"
     body = {"figures": figures, "machine": machine(), "commit": commit(), "seconds": round(time.time() - started, 1)}
     path.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n")
     for key, row in sorted(figures.items()):

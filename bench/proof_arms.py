@@ -1,0 +1,161 @@
+"""The proof's parts: experience (frames, rollouts, choices) and arms (rounds that differ in one thing)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from labeling.simulate import Teacher, Verdict
+
+# What the robot is told, next to each dog scene of the suite.
+TARGETS = ("red ball", "green can", "yellow ball", "purple cube")
+PHRASES = {
+    "dog lying in the way": "a dog lies in the middle",
+    "dog walking across": "a dog walks in the middle",
+    "dog lying near the target": "a dog lies at the back",
+}
+
+
+ACTIVE = "information_gain"
+ORDER = ("careful", "coin", "active")
+
+
+@dataclass(frozen=True)
+class CoinTeacher(Teacher):
+    """Answers left or right by coin, without segments or flags: choices that carry nothing. What learns from them must not improve."""
+
+    def answer(self, left: Verdict, right: Verdict, rng: np.random.Generator) -> dict[str, Any]:
+        return {"answer": "left" if rng.random() < 0.5 else "right"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to make a child.
+
+    annotators  whose choices: "careful" and "coin" answer the same uniform pairs, "active" answers actively chosen ones.
+    dpo         settings that differ from the round's.
+    """
+
+    name: str
+    annotators: str = "careful"
+    dpo: dict[str, Any] = field(default_factory=dict)
+
+
+ARMS = {
+    "dpo": Arm("dpo"),
+    "sft": Arm("sft", dpo={"objective": "sft"}),
+    "coin": Arm("coin", annotators="coin"),
+    "active": Arm("active", annotators="active"),
+}
+
+
+@dataclass(frozen=True)
+class Experience:
+    """How much is dreamed and answered for one seed."""
+
+    frames: int
+    rollouts: int
+    choices: int
+    source: str
+
+
+def scenario_of(index: int, seed: int, by: Any) -> Any:
+    """The scenario of a seed's index-th start frame, made if it is not there: dog scenes by targets, in turn."""
+    from rollouts import services as studio
+    from rollouts.models import Scenario
+    from training.learn.suites import DOG_SCENES
+
+    scene, factors = DOG_SCENES[index % len(DOG_SCENES)]
+    target = TARGETS[(index // len(DOG_SCENES)) % len(TARGETS)]
+    name = f"Proof {seed}: {scene}, {target}"
+    found = Scenario.objects.filter(name=name).first()
+    if found:
+        return found
+    content = {
+        "prompt": f"go to the {target}",
+        "scene_text": f"the robot is at the front, {PHRASES[scene]}, a {target} at the back",
+        "factors": factors,
+        "severity": 5,
+    }
+    made = studio.scenario_create(name=name, content=content, created_by=by)
+    studio.scenario_set_state(scenario=made, state="active", by=by, reason="the proof")
+    return made
+
+
+def frames_make(*, seed: int, wanted: Experience, version: Any, by: Any) -> list[Any]:
+    """Approved adversarial start frames of one seed, `wanted.frames` of them.
+
+    Generated ones are approved where the probe agrees with their words; after four tries each, a frame captured in the
+    world stands in, so that a weak generator shows in the counts and not in the number of frames.
+    """
+    from rollouts import services as studio
+    from rollouts.models import StartFrame
+
+    first = 1_000_000 * (seed + 1)
+    approved: list[Any] = []
+    for index in range(wanted.frames):
+        at = first + 100 * index
+        found = StartFrame.objects.filter(seed__range=(at, at + 99), state="approved").first()
+        if found is None:
+            current = scenario_of(index, seed, by).current
+            candidates: list[Any] = []
+            if wanted.source == "generated":
+                rows = studio.start_frames_imagine(scenario_version=current, policy_version=version, n=4, seed=at, created_by=by)
+                candidates = [row for row in rows if row.probe.get("agrees")]
+            if not candidates:
+                candidates = studio.start_frame_capture(scenario_version=current, policy_version=version, n=1, seed=at + 50, created_by=by)
+            studio.start_frames_review(ids=[candidates[0].pk], state="approved", by=by, reason="the proof")
+            found = StartFrame.objects.get(pk=candidates[0].pk)
+        approved.append(found)
+    return approved
+
+
+def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[Any], say: Any, judge: Any, actively: bool) -> dict[str, Any]:
+    """Rollouts of the frames, comparisons, and the answers of the simulated annotators. Returns counts."""
+    from labeling import services as labeling
+    from labeling.models import Choice, Comparison, Project
+    from labeling.services.comparisons import NewPair
+    from labeling.services.pairs import comparisons_make_ahead
+    from labeling.services.simulation import simulation_run
+    from rollouts import services as studio
+
+    project = Project.current()
+    project.gold_share = project.repeat_share = 0.0
+    project.qualifying_pairs = 0
+    project.save()
+    rollouts = []
+    for number, frame in enumerate(frames):
+        if number % 10 == 0:
+            say(f"rollouts of frame {number} of {len(frames)}")
+        rows = studio.rollouts_sample(start_frame=frame, policy_version=version, prompt=frame.scenario_version.prompt, n=wanted.rollouts, seed=1000 * seed)
+        rollouts.append([row for row in rows if row.accepted][: wanted.rollouts])
+    rng = np.random.default_rng([seed, 3])
+    every = [(a, b) for rows in rollouts for i, a in enumerate(rows) for b in rows[i + 1 :]]
+    uniform = [every[i] for i in rng.permutation(len(every))[: wanted.choices]]
+    careful = Teacher(mistake=0.1, equal=0.1, skip=0.0)
+    counts: dict[str, Any] = {"frames": len(frames), "generated": sum(frame.source == "generated" for frame in frames)}
+    counts |= {"rollouts": sum(map(len, rollouts)), "pairs": len(every)}
+
+    def answer(name: str, teacher: Teacher, most: int) -> None:
+        mine = Choice.objects.filter(annotator__username=f"{name}-s{seed}-1", undone_by__isnull=True)
+        have = mine.count()
+        if have < most:
+            say(f"{most - have} choices of {name}")
+            # The annotator's seed also makes the keys of its answers: no two annotators, and no two starts, may share it.
+            draw = (10 * seed + ORDER.index(name)) * 100_000 + have
+            simulation_run(judge=judge, teacher=teacher, choices=most - have, in_process=True, seed=draw, prefix=f"{name}-s{seed}")
+        counts[f"choices_{name}"] = mine.count()
+
+    # Careful and coin answer the same pairs: what the two arms learn from differs in the answers alone.
+    labeling.comparisons_create(pairs=[NewPair((a.pk, b.pk), a.start_frame_id, "uniform") for a, b in uniform], required_overlap=2)
+    answer("careful", careful, len(uniform))
+    answer("coin", CoinTeacher(mistake=0.0, equal=0.0, skip=0.0), len(uniform))
+    if actively:
+        scenarios = sorted({frame.scenario_version.scenario_id for frame in frames})
+        made = Comparison.objects.filter(strategy=ACTIVE, start_frame__scenario_version__scenario__in=scenarios).count()
+        comparisons_make_ahead(count=wanted.choices - made, strategy=ACTIVE, scenarios=scenarios, required_overlap=1, seed=seed)
+        made = Comparison.objects.filter(strategy=ACTIVE, start_frame__scenario_version__scenario__in=scenarios).count()
+        answer("active", careful, made)
+    return counts
