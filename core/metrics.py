@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from django.conf import settings
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Min
 from django.utils import timezone
 from prometheus_client import REGISTRY, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -30,12 +30,12 @@ class _FromDatabase(Collector):
             jobs.add_metric([row["kind"], row["state"]], row["n"])
         yield jobs
         waiting = GaugeMetricFamily("dreamfork_oldest_waiting_job_seconds", "Age of the oldest waiting job.", labels=["queue"])
-        for row in Job.objects.order_by().filter(state=Job.State.QUEUED).values("queue").annotate(oldest=Min("created_at")):
-            waiting.add_metric([row["queue"]], (now - row["oldest"]).total_seconds())
+        for oldest in Job.objects.order_by().filter(state=Job.State.QUEUED).values("queue").annotate(oldest=Min("created_at")):
+            waiting.add_metric([oldest["queue"]], (now - oldest["oldest"]).total_seconds())
         yield waiting
         seen = GaugeMetricFamily("dreamfork_worker_seen_seconds", "Time since a worker process was last alive.", labels=["worker"])
-        for row in WorkerBeat.objects.order_by().values("name").annotate(seen=Max("seen_at")):
-            seen.add_metric([row["name"]], (now - row["seen"]).total_seconds())
+        for beat in WorkerBeat.objects.all():
+            seen.add_metric([beat.name], (now - beat.seen_at).total_seconds())
         yield seen
         yield GaugeMetricFamily("dreamfork_info", "What runs here.", value=1 if settings.SITE_URL else 0)
 

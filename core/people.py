@@ -23,7 +23,14 @@ from core.audit import record
 from core.models import ApiToken, SignInLink, User
 from core.roles import ADMIN, ANNOTATOR, RESEARCHER, ROLES
 
-__all__ = ["ADMIN", "ANNOTATOR", "RESEARCHER", "ROLES", "has_any_role", "has_role", "role_required"]
+__all__ = ["ADMIN", "ANNOTATOR", "RESEARCHER", "ROLES", "PersonRequest", "has_any_role", "has_role", "role_required"]
+
+
+class PersonRequest(HttpRequest):
+    """A request behind `role_required` or `login_required`: its user is a person. For annotations."""
+
+    user: User  # type: ignore[assignment]
+
 
 View = Callable[..., HttpResponseBase]
 

@@ -7,7 +7,6 @@ from rest_framework import authentication, exceptions
 from core.models import User
 from core.people import api_token_user
 
-
 _KEYWORDS = ("token", "bearer")
 
 

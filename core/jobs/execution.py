@@ -2,6 +2,7 @@
 
 import json
 import traceback
+from typing import Any
 
 import structlog
 from django.core.exceptions import ValidationError
@@ -26,7 +27,7 @@ def execute(job: Job) -> str:
     One of `succeeded`, `failed`, `cancelled`, `requeued`, or `lost` (another attempt owns it; nothing was written).
     """
     assert job.lease_token is not None
-    lease = {"job_id": job.pk, "token": job.lease_token}
+    lease: dict[str, Any] = {"job_id": job.pk, "token": job.lease_token}
     structlog.contextvars.bind_contextvars(job_id=str(job.pk), job_kind=job.kind)
     try:
         try:

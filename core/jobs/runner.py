@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -149,7 +150,7 @@ def _see_through(job: Job, child: Child) -> str:
     5. cancelled, and the handler has not noticed in JOB_CANCEL_GRACE_SECONDS: end it.
     """
     assert job.lease_token is not None
-    lease = {"job_id": job.pk, "token": job.lease_token}
+    lease: dict[str, Any] = {"job_id": job.pk, "token": job.lease_token}
     beat_at = held_at = time.monotonic()
     while True:
         try:

@@ -188,7 +188,7 @@ def jobs_sweep() -> dict[str, int]:
         with transaction.atomic():
             # A job inside its fence holds the row's lock and is alive; so is one that beat since we looked.
             still = Job.objects.select_for_update(skip_locked=True).filter(pk=job_id, lease_token=token, heartbeat_at__lt=stale)
-            if still.first() is not None:
+            if token is not None and still.first() is not None:
                 requeued += job_requeue(job_id=job_id, token=token, error=f"Its worker ({worker}) stopped answering.")
     again = Job.objects.filter(Q(run_after=None) | Q(run_after__lte=now), state=Job.State.QUEUED).filter(
         Q(woken_at=None) | Q(woken_at__lt=now - timedelta(seconds=max(30, 3 * settings.JOB_SWEEP_SECONDS)))

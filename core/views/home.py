@@ -1,11 +1,12 @@
 """The start page: what there is to do for each of the person's roles."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 
 from core.models import Job
+from core.people import PersonRequest
 from core.selectors import jobs_visible, stuck_queues
 
 # (role, title, what it is for, url name); a page whose app is not installed is left out.
@@ -27,7 +28,7 @@ _DOORS = [
 
 
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: PersonRequest) -> HttpResponse:
     held = request.user.roles()
     if not held:
         return render(request, "core/no_role.html")

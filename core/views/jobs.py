@@ -5,19 +5,19 @@ import uuid
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from core.jobs import job_cancel, job_retry, kinds, submit
 from core.models import Job
-from core.people import ADMIN, ROLES, role_required
+from core.people import ADMIN, ROLES, PersonRequest, role_required
 from core.selectors import jobs_visible, stuck_queues
 
 
 @role_required(*ROLES)
 @require_GET
-def jobs(request: HttpRequest) -> HttpResponse:
+def jobs(request: PersonRequest) -> HttpResponse:
     found = jobs_visible(user=request.user).select_related("created_by").defer("traceback", "result")
     state, kind = request.GET.get("state", ""), request.GET.get("kind", "")
     if state in Job.State.values:
@@ -36,19 +36,19 @@ def jobs(request: HttpRequest) -> HttpResponse:
     return render(request, "core/jobs_table.html" if request.headers.get("HX-Request") else "core/jobs.html", context)
 
 
-def _job(request: HttpRequest, job_id: uuid.UUID) -> Job:
+def _job(request: PersonRequest, job_id: uuid.UUID) -> Job:
     return get_object_or_404(jobs_visible(user=request.user).select_related("created_by", "cancel_requested_by"), pk=job_id)
 
 
 @role_required(*ROLES)
 @require_GET
-def job(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+def job(request: PersonRequest, job_id: uuid.UUID) -> HttpResponse:
     return render(request, "core/job.html", {"job": _job(request, job_id), "stuck": stuck_queues()})
 
 
 @role_required(*ROLES)
 @require_POST
-def cancel(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+def cancel(request: PersonRequest, job_id: uuid.UUID) -> HttpResponse:
     job = job_cancel(job=_job(request, job_id), by=request.user)
     messages.info(request, "Cancelled." if job.is_finished else "It ends at its next safe point.")
     return redirect(job)
@@ -56,7 +56,7 @@ def cancel(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 
 @role_required(*ROLES)
 @require_POST
-def retry(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+def retry(request: PersonRequest, job_id: uuid.UUID) -> HttpResponse:
     try:
         return redirect(job_retry(job=_job(request, job_id)))
     except ValueError as problem:
@@ -65,7 +65,7 @@ def retry(request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
 
 @role_required(ADMIN)
 @require_POST
-def check_workers(request: HttpRequest) -> HttpResponse:
+def check_workers(request: PersonRequest) -> HttpResponse:
     """Send every queue a job that only waits a second: if both end, the workers work."""
     for kind in ("core.check", "core.check_gpu"):
         submit(kind=kind, created_by=request.user, priority=100)

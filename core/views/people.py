@@ -19,7 +19,7 @@ from core import people as services
 from core.audit import record
 from core.forms import PersonForm, TokenForm
 from core.models import ApiToken, User
-from core.people import ADMIN, role_required
+from core.people import ADMIN, PersonRequest, role_required
 from core.roles import ROLES
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -73,11 +73,11 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def account(request: HttpRequest) -> HttpResponse:
+def account(request: PersonRequest) -> HttpResponse:
     return _account(request)
 
 
-def _account(request: HttpRequest, *, status: int = 200, secret: str = "", **forms: Any) -> HttpResponse:
+def _account(request: PersonRequest, *, status: int = 200, secret: str = "", **forms: Any) -> HttpResponse:
     context = {
         "password_form": _password_form(request, None),
         "token_form": TokenForm(),
@@ -89,7 +89,7 @@ def _account(request: HttpRequest, *, status: int = 200, secret: str = "", **for
     return render(request, "core/account.html", context, status=status)
 
 
-def _password_form(request: HttpRequest, data: Any) -> "SetPasswordForm[User]":
+def _password_form(request: PersonRequest, data: Any) -> "SetPasswordForm[User]":
     """Who came by a one-time link has no old password to give."""
     return (PasswordChangeForm if request.user.has_usable_password() else SetPasswordForm)(request.user, data)
 
@@ -97,7 +97,7 @@ def _password_form(request: HttpRequest, data: Any) -> "SetPasswordForm[User]":
 @sensitive_post_parameters()
 @login_required
 @require_POST
-def change_password(request: HttpRequest) -> HttpResponse:
+def change_password(request: PersonRequest) -> HttpResponse:
     form = _password_form(request, request.POST)
     if not form.is_valid():
         return _account(request, password_form=form, status=400)
@@ -110,7 +110,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def create_token(request: HttpRequest) -> HttpResponse:
+def create_token(request: PersonRequest) -> HttpResponse:
     form = TokenForm(request.POST)
     if not form.is_valid():
         return _account(request, token_form=form, status=400)
@@ -121,7 +121,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
+def revoke_token(request: PersonRequest, token_id: int) -> HttpResponse:
     token = get_object_or_404(ApiToken, pk=token_id, user=request.user)
     services.api_token_revoke(token=token)
     record(actor=request.user, action="token.revoke", target=f"API token {token.name}")
@@ -134,7 +134,7 @@ def revoke_token(request: HttpRequest, token_id: int) -> HttpResponse:
 
 @role_required(ADMIN)
 @require_http_methods(["GET", "POST"])
-def people(request: HttpRequest) -> HttpResponse:
+def people(request: PersonRequest) -> HttpResponse:
     form = PersonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         user = services.person_create(by=request.user, **form.cleaned_data)
@@ -146,7 +146,7 @@ def people(request: HttpRequest) -> HttpResponse:
 
 @role_required(ADMIN)
 @require_http_methods(["GET", "POST"])
-def person(request: HttpRequest, user_id: int) -> HttpResponse:
+def person(request: PersonRequest, user_id: int) -> HttpResponse:
     user = get_object_or_404(User, pk=user_id)
     initial = {"username": user.username, "name": user.first_name, "roles": [role for role in ROLES if role in user.roles()], "active": user.is_active}
     form = PersonForm(request.POST or None, initial=initial, person=user)
@@ -163,7 +163,7 @@ def person(request: HttpRequest, user_id: int) -> HttpResponse:
 
 @role_required(ADMIN)
 @require_POST
-def create_link(request: HttpRequest, user_id: int) -> HttpResponse:
+def create_link(request: PersonRequest, user_id: int) -> HttpResponse:
     user = get_object_or_404(User, pk=user_id, is_active=True)
     path = services.sign_in_link_create(user=user, created_by=request.user)
     record(actor=request.user, action="person.sign_in_link", target=user)

@@ -64,7 +64,7 @@ def site(tmp_path_factory):
 
 
 def test_nginx_sends_media_after_the_check(site):
-    url, session, stack = site
+    url, session, _ = site
     address = f"{url}/media/{hashlib.sha256(DATA).hexdigest()}"
     assert requests.get(address).status_code == 401
     answer = session.get(address)
@@ -97,7 +97,7 @@ def test_metrics_stay_inside(site):
 
 
 def test_sign_in_is_slowed_down(site):
-    url, session, stack = site
+    url, _, _ = site
     codes = {requests.get(f"{url}/sign-in/").status_code for _ in range(40)}
     assert codes == {200, 429}
     wait_for(lambda: requests.get(f"{url}/sign-in/").status_code == 200, timeout_s=30, why="only for a moment")
