@@ -24,7 +24,7 @@ from rollouts.worlds.household.factors import (
     WALLS,
     HouseholdFactors,
 )
-from rollouts.worlds.household.tasks import NOUNS
+from rollouts.worlds.household.tasks import NOUNS, parse
 
 # Name -> (label, allowed values). A factor that is missing is drawn from the episode's seed.
 CHOICES: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -152,6 +152,15 @@ def disagreements(expected: dict[str, Any], reading: dict[str, Any], threshold: 
         if objects.get(name, {}).get("present", 0.0) < threshold:
             found.append(f"The text says a {name}; none is seen.")
     return found
+
+
+def world_objection(prompt: str) -> str:
+    """Why the household world cannot act on a prompt, or nothing. Such a prompt can still be dreamed, but not captured or played."""
+    try:
+        parse(prompt)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 _PHRASES = {

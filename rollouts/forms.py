@@ -149,6 +149,20 @@ class ImagineForm(_WithVersion):
     policy_version = VersionField()
 
 
+class LikeForm(_WithVersion):
+    """Variations of one generated frame."""
+
+    scene_text = forms.CharField(max_length=1000, required=False, label="Scene in words", widget=forms.Textarea(attrs={"rows": 3}))
+    closeness = forms.TypedChoiceField(
+        coerce=float,
+        label="How near",
+        initial="0.8",
+        choices=[("0.95", "very near"), ("0.8", "near"), ("0.5", "loosely"), ("1.0", "exactly this seed: compare words")],
+    )
+    n = forms.IntegerField(min_value=1, max_value=MAX_FRAMES, initial=12, label="How many")
+    policy_version = VersionField()
+
+
 class CaptureForm(_WithVersion):
     """Photograph the world."""
 

@@ -35,14 +35,18 @@ def sample(
 
 
 @job("rollouts.imagine", queue="gpu", max_attempts=3)
-def imagine(ctx: JobContext, *, scenario_version: int, policy_version: int, n: int, seed: int = 0, scene_text: str = "") -> dict[str, Any]:
-    """Generate start frames from words."""
+def imagine(
+    ctx: JobContext, *, scenario_version: int, policy_version: int, n: int, seed: int = 0, scene_text: str = "", like: int | None = None, closeness: float = 0.8
+) -> dict[str, Any]:
+    """Generate start frames from words; with `like`, variations of that seed's frame."""
     rows = services.start_frames_imagine(
         scenario_version=ScenarioVersion.objects.select_related("scenario").get(pk=scenario_version),
         policy_version=PolicyVersion.objects.get(pk=policy_version),
         n=n,
         seed=seed,
         scene_text=scene_text,
+        like=like,
+        closeness=closeness,
         created_by=ctx.job.created_by,
         ctx=ctx,
     )

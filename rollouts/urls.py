@@ -21,6 +21,7 @@ urlpatterns = [
     path("scenarios/<slug:slug>/verify/", mining.scenario_verify, name="scenario_verify"),
     path("start-frames/", frames.start_frames, name="start_frames"),
     path("start-frames/<int:pk>/", frames.start_frame, name="start_frame"),
+    path("start-frames/<int:pk>/like/", frames.frames_like, name="frames_like"),
     path("start-frames/<int:pk>/review/", frames.start_frame_review, name="start_frame_review"),
     path("rollouts/", rollouts.rollouts, name="rollouts"),
     path("rollouts/sample/", rollouts.rollouts_sample, name="rollouts_sample"),

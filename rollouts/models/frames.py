@@ -11,6 +11,7 @@ class StartFrame(models.Model):
     """One image of a scene, waiting for or past an admin's review.
 
     image      PNG, re-encoded by us whatever its source.
+    sampler    {"like": seed, "closeness": 0..1} of a variation of another seed's frame; else empty.
     scene_text the description it was generated from (may differ from the version's while texts are compared).
     world_spec {"world": "household", "prompt": str, "seed": int, "factors": {...}}: enough to start the very same
                episode in physics again; only on captured frames.
@@ -35,6 +36,7 @@ class StartFrame(models.Model):
     width = models.PositiveSmallIntegerField()
     height = models.PositiveSmallIntegerField()
     seed = models.BigIntegerField(null=True, blank=True)
+    sampler = models.JSONField(default=dict, blank=True)
     scene_text = models.TextField(max_length=1000, blank=True, default="")
     policy_version = models.ForeignKey("rollouts.PolicyVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="start_frames")
     world_spec = models.JSONField(null=True, blank=True)

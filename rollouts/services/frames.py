@@ -49,6 +49,7 @@ def start_frame_create(
     frame: np.ndarray,
     source: str,
     seed: int | None = None,
+    sampler: dict[str, Any] | None = None,
     scene_text: str = "",
     policy_version: PolicyVersion | None = None,
     world_spec: dict[str, Any] | None = None,
@@ -68,6 +69,7 @@ def start_frame_create(
             "width": frame.shape[1],
             "height": frame.shape[0],
             "seed": seed,
+            "sampler": sampler or {},
             "scene_text": scene_text,
             "policy_version": policy_version,
             "world_spec": world_spec,
@@ -101,12 +103,15 @@ def start_frames_imagine(
     n: int,
     seed: int,
     scene_text: str = "",
+    like: int | None = None,
+    closeness: float = 0.8,
     created_by: Any = None,
     ctx: JobContext | None = None,
 ) -> list[StartFrame]:
     """Generate `n` start frames from words with the world model, a few at a time, so that a page fills as they come.
 
-    Frame i has the seed `seed + i`. Under a job, cancellation is honoured between batches, and each batch is
+    Frame i has the seed `seed + i`. With `like`, each is a variation of the frame of that seed (`dreams.variations`).
+    Under a job, cancellation is honoured between batches, and each batch is
     written inside the job's fence.
 
     Raises RolloutsError for a count out of range or an empty description.
@@ -116,13 +121,20 @@ def start_frames_imagine(
     text = (scene_text or scenario_version.scene_text).strip()
     if not text:
         raise RolloutsError("Describe the scene first: there are no words to generate it from.", "no_scene_text")
+    if not 0 <= closeness <= 1:
+        raise RolloutsError("How near variations are is a number from 0 to 1.", "closeness_out_of_range")
+    from rollouts.dreams.variations import imagine_like
+
     policy = policy_load(policy_version)
     made: list[StartFrame] = []
     for start in range(0, n, IMAGINE_BATCH):
         if ctx:
             ctx.check_cancelled()
         count = min(IMAGINE_BATCH, n - start)
-        frames = policy.imagine(text, n=count, seed=seed + start)
+        if like is None:
+            frames = policy.imagine(text, n=count, seed=seed + start)
+        else:
+            frames = imagine_like(policy, text, like=like, closeness=closeness, n=count, seed=seed + start)
         expected = scene_factors.expected_in(text, scenario_version.factors, scenario_version.prompt)
         probes = probe_check(policy=policy, frames_NHW3=frames, expected=[expected] * count)
         with ctx.fence() if ctx else nullcontext(), transaction.atomic():
@@ -133,6 +145,7 @@ def start_frames_imagine(
                         frame=frame,
                         source=StartFrame.Source.GENERATED,
                         seed=seed + start + i,
+                        sampler={} if like is None else {"like": like, "closeness": closeness},
                         scene_text=text,
                         policy_version=policy_version,
                         probe=probe,

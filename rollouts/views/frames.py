@@ -14,7 +14,7 @@ from core.jobs import submit
 from core.models import AuditEntry
 from core.people import role_required
 from rollouts import selectors, services
-from rollouts.forms import CaptureForm, ImagineForm, SampleForm
+from rollouts.forms import CaptureForm, ImagineForm, LikeForm, SampleForm
 from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.frames import seen_words
 from rollouts.services.frames import REASONS
@@ -91,7 +91,7 @@ def start_frame(request: HttpRequest, pk: int) -> HttpResponse:
             "rollouts": rollouts,
             "viewer": json.dumps({"rollouts": [selectors.rollout_card(row) for row in rollouts], "autoplay": True}),
             "sample_form": SampleForm(initial={"n": 8}),
-            "like_form": ImagineForm(initial={"scene_text": frame.scene_text, "n": 12, "seed": frame.seed}, auto_id="like_%s"),
+            "like_form": LikeForm(initial={"scene_text": frame.scene_text}, auto_id="like_%s"),
             "reasons": REASONS,
             "audit": AuditEntry.objects.filter(target_type="rollouts.StartFrame", target_id=str(pk))[:10],
         },
@@ -142,6 +142,32 @@ def frames_imagine(request: HttpRequest, slug: str) -> HttpResponse:
         },
         created_by=request.user,
     )
+    return redirect(f"{scenario.get_absolute_url()}#frames")
+
+
+@require_POST
+@role_required("admin")
+def frames_like(request: HttpRequest, pk: int) -> HttpResponse:
+    """More like a generated frame: variations of its seed, under the same or other words."""
+    frame = get_object_or_404(StartFrame.objects.select_related("scenario_version__scenario"), pk=pk, source="generated")
+    form = LikeForm(request.POST)
+    if not form.is_valid():
+        tell_errors(request, form)
+        return redirect(frame)
+    data = form.cleaned_data
+    scenario = frame.scenario_version.scenario
+    exactly = data["closeness"] == 1.0
+    seed = frame.seed if exactly else _next_seed(scenario)
+    params = {
+        "scenario_version": scenario.current.pk,
+        "policy_version": data["policy_version"].pk,
+        "n": 1 if exactly else data["n"],  # the same seed and words would give the same frame again and again
+        "seed": seed,
+        "scene_text": data["scene_text"].strip() or frame.scene_text,
+    }
+    if not exactly:
+        params |= {"like": frame.sampler.get("like", frame.seed), "closeness": data["closeness"]}
+    submit(kind="rollouts.imagine", params=params, created_by=request.user)
     return redirect(f"{scenario.get_absolute_url()}#frames")
 
 

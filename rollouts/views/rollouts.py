@@ -34,7 +34,10 @@ def rollouts(request: HttpRequest) -> HttpResponse:
             "page": page,
             "viewer": json.dumps(
                 {
-                    "rollouts": [selectors.rollout_card(row, f"{row.start_frame.scenario_version.scenario.name} · {row.policy_version.name} · seed {row.seed}") for row in page],
+                    "rollouts": [
+                        selectors.rollout_card(row, f"{row.start_frame.scenario_version.scenario.name} · {row.policy_version.name} · seed {row.seed}")
+                        for row in page
+                    ],
                     "overlay": True,
                 }
             ),

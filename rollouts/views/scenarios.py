@@ -78,6 +78,7 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             "scenario": row,
             "version": version,
             "chips": chips(version.factors),
+            "objection": scene_factors.world_objection(version.prompt),
             "history": version_history(row),
             "counts": selectors.frame_counts(scenario=row),
             "page": page,

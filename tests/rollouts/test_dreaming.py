@@ -107,6 +107,37 @@ def test_imagined_frames_arrive_one_batch_after_the_other(scenario, tiny_version
     assert [event.data["id"] for event in events] == [f.pk for f in frames]
 
 
+def test_more_like_this_gives_variations_that_can_be_traced(scenario, tiny_version, run_job, admin_client_):
+    from core.models import Job
+
+    (first,) = services.start_frames_imagine(scenario_version=scenario.current, policy_version=tiny_version, n=1, seed=7)
+    form = {"closeness": "0.95", "n": 2, "policy_version": tiny_version.pk, "scene_text": ""}
+    admin_client_.post(f"/start-frames/{first.pk}/like/", form)
+    job = run_job(Job.objects.get(kind="rollouts.imagine"))
+    assert job.state == "succeeded", job.traceback
+    near = list(StartFrame.objects.exclude(pk=first.pk).order_by("seed"))
+    assert [(f.seed, f.sampler, f.scene_text) for f in near] == [
+        (8, {"like": 7, "closeness": 0.95}, first.scene_text),
+        (9, {"like": 7, "closeness": 0.95}, first.scene_text),
+    ]
+
+
+def test_variations_approach_the_frame_and_end_in_it(tiny_version):
+    from rollouts.dreams.variations import imagine_like
+
+    policy = services.policy_load(tiny_version)
+    frame = policy.imagine("a dog", n=1, seed=7)[0].astype(int)
+
+    def away(closeness):
+        return np.abs(imagine_like(policy, "a dog", like=7, closeness=closeness, n=3, seed=100) - frame).mean()
+
+    assert away(1.0) == 0
+    assert away(0.95) < away(0.5)
+    np.testing.assert_array_equal(imagine_like(policy, "a dog", like=7, closeness=0, n=1, seed=9), policy.imagine("a dog", n=1, seed=9))
+    with pytest.raises(ValueError, match="closeness"):
+        imagine_like(policy, "a dog", like=7, closeness=2, n=1)
+
+
 def test_a_cancelled_job_stops_and_keeps_what_came(scenario, tiny_version, run_job, admin_person, monkeypatch):
     params = {"scenario_version": scenario.current.pk, "policy_version": tiny_version.pk, "n": 40}
     job = submit(kind="rollouts.imagine", params=params)

@@ -131,6 +131,12 @@ def test_it_rejects_get(path, admin_client_, scenario):
     assert admin_client_.get(path).status_code == 405
 
 
+def test_a_prompt_beyond_the_world_is_pointed_out(admin_client_, scenario, admin_person):
+    assert b"cannot capture frames" not in admin_client_.get(f"/scenarios/{scenario.slug}/").content
+    services.scenario_edit(scenario=scenario, content={"prompt": "make coffee"}, by=admin_person)
+    assert b"cannot capture frames" in admin_client_.get(f"/scenarios/{scenario.slug}/").content
+
+
 def test_duplicate_and_vary_make_drafts(admin_client_, scenario):
     assert admin_client_.post(f"/scenarios/{scenario.slug}/duplicate/").status_code == 302
     admin_client_.post(f"/scenarios/{scenario.slug}/vary/", {"axis_light": ["dim", "normal"], "axis_clutter": ["1", "2"]})
