@@ -4,7 +4,6 @@ The defaults are those of one machine: `manage.py up` starts PostgreSQL and Valk
 A cluster sets DATABASE_URL, REDIS_URL, SECRET_KEY, DREAMFORK_HOSTS and, for media, S3.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -60,7 +59,9 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "core",
-    *(app for app in ("rollouts", "labeling", "training") if find_spec(app) and find_spec(f"{app}.apps")),
+    "rollouts",
+    "labeling",
+    "training",
 ]
 
 MIDDLEWARE = [

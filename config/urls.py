@@ -1,8 +1,5 @@
 """Where everything is. Each app brings its pages (`urls.py`) and its API (`api_urls.py`)."""
 
-import logging
-from importlib import import_module
-
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
@@ -10,22 +7,12 @@ from core.views import docs
 
 APPS = ("core", "rollouts", "labeling", "training")
 
-
-def _present(module: str) -> bool:
-    try:
-        import_module(module)
-    except ImportError as error:
-        logging.getLogger(__name__).warning("%s is left out: %s", module, error)
-        return False
-    return True
-
-
 urlpatterns: list[URLPattern | URLResolver] = [
-    *(path("api/v1/", include(f"{app}.api_urls")) for app in APPS if _present(f"{app}.api_urls")),
+    *(path("api/v1/", include(f"{app}.api_urls")) for app in APPS),
     path("api/v1/schema/", docs.schema, name="api_schema"),
     path("api/v1/docs/", docs.browse, name="api_docs"),
     *([path("sign-in/with/", include("allauth.urls"))] if settings.OIDC_ISSUER else []),
-    *(path("", include(f"{app}.urls")) for app in APPS if _present(f"{app}.urls")),
+    *(path("", include(f"{app}.urls")) for app in APPS),
 ]
 
 handler400 = "core.views.errors.bad_request"
