@@ -1,8 +1,10 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -222,6 +224,29 @@ def test_two_processes_train_like_one(tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
         assert a["gradient_norm"] == pytest.approx(b["gradient_norm"], rel=1e-3)
+
+
+@pytest.mark.timeout(240)
+def test_killed_in_the_middle_it_ends_with_the_same_weights(tmp_path):
+    """kill -9 between two checkpoints, twice: what was after the last checkpoint is done again."""
+    script = ROOT / "tests" / "training" / "torchrun_post_train.py"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    log = tmp_path / "killed" / "metrics.jsonl"
+    for lines in (12, 26):
+        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed"), "40", "0.05"], env=environment)
+        deadline = time.monotonic() + 60
+        while not log.exists() or len(log.read_text().splitlines()) < lines:
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "world_model.safetensors").exists()
+    hashes = [
+        subprocess.run([sys.executable, str(script), str(tmp_path / name), "40"], env=environment, capture_output=True, text=True, check=True).stdout
+        for name in ("killed", "unbroken")
+    ]
+    assert hashes[0] == hashes[1] != ""
 
 
 def test_steps_mix_new_old_and_replayed():
