@@ -25,7 +25,10 @@ from .probe import Probe
 SECONDS = 4
 _STRIDE = 0.62  # metres that a demonstrator walks in a second
 _GESTURES = {
-    "raise_left": "raise the left hand", "raise_right": "raise the right hand", "raise_both": "raise both hands", "wave": "wave",
+    "raise_left": "raise the left hand",
+    "raise_right": "raise the right hand",
+    "raise_both": "raise both hands",
+    "wave": "wave",
 }
 
 

@@ -51,9 +51,7 @@ class ChannelNorm(nn.Module):
 class ResBlock(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.body = nn.Sequential(
-            ChannelNorm(width), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
-        )
+        self.body = nn.Sequential(ChannelNorm(width), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.body(x)
@@ -68,15 +66,27 @@ class Codec(nn.Module):
         pixels = 3 * config.shuffle**2
         fine, coarse = config.encoder_widths
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(config.shuffle), nn.Conv2d(pixels, fine, 3, padding=1), ResBlock(fine),
-            nn.Conv2d(fine, coarse, 4, stride=2, padding=1), ResBlock(coarse), ResBlock(coarse),
-            ChannelNorm(coarse), nn.Conv2d(coarse, config.channels, 3, padding=1),
+            nn.PixelUnshuffle(config.shuffle),
+            nn.Conv2d(pixels, fine, 3, padding=1),
+            ResBlock(fine),
+            nn.Conv2d(fine, coarse, 4, stride=2, padding=1),
+            ResBlock(coarse),
+            ResBlock(coarse),
+            ChannelNorm(coarse),
+            nn.Conv2d(coarse, config.channels, 3, padding=1),
         )
         fine, coarse = config.decoder_widths
         self.decoder = nn.Sequential(
-            nn.Conv2d(config.channels, coarse, 3, padding=1), ResBlock(coarse), ResBlock(coarse),
-            nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2), ResBlock(fine), ResBlock(fine),
-            ChannelNorm(fine), nn.Conv2d(fine, pixels, 3, padding=1), nn.PixelShuffle(config.shuffle),
+            nn.Conv2d(config.channels, coarse, 3, padding=1),
+            ResBlock(coarse),
+            ResBlock(coarse),
+            nn.Conv2d(coarse, 4 * fine, 1),
+            nn.PixelShuffle(2),
+            ResBlock(fine),
+            ResBlock(fine),
+            ChannelNorm(fine),
+            nn.Conv2d(fine, pixels, 3, padding=1),
+            nn.PixelShuffle(config.shuffle),
         )
         # Measured after training, so that the flow sees latents of zero mean and unit variance.
         self.register_buffer("shift", torch.zeros(config.channels))

@@ -5,6 +5,7 @@ The network predicts x; since x_t - x = t v, the velocity is (x_t - x_predicted)
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -49,8 +50,15 @@ def sampler_times(steps: int, shift: float = 1.5) -> list[float]:
 
 @torch.no_grad()
 def sample(
-    model: VideoTransformer, context: Context, noise: torch.Tensor, *, steps: int, guidance: float = 1.0,
-    unconditional: Context | None = None, shift: float = 1.5, on_step: Callable[[int], None] | None = None,
+    model: VideoTransformer,
+    context: Context,
+    noise: torch.Tensor,
+    *,
+    steps: int,
+    guidance: float = 1.0,
+    unconditional: Context | None = None,
+    shift: float = 1.5,
+    on_step: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
     """Clean latents [B, T, C, h, w] from noise of that shape by Euler steps.
 
@@ -61,7 +69,7 @@ def sample(
         raise ValueError("guidance other than 1 needs the unconditional context")
     x = noise
     times = sampler_times(steps, shift)
-    for index, (now, then) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for index, (now, then) in enumerate(itertools.pairwise(times)):
         t = torch.full((len(x),), now, device=x.device, dtype=x.dtype)
         clean = model.predict(x, t, context)
         if guidance != 1.0:

@@ -18,7 +18,11 @@ class InverseDynamics(nn.Module):
         self.settings = {"channels": channels, "grid": grid, "width": width, "actions": actions}
         self.frame = nn.Sequential(nn.Conv2d(channels, 48, 3, padding=1), nn.GELU(), nn.Conv2d(48, 48, 3, padding=1), nn.GELU())
         self.pair = nn.Sequential(
-            nn.Conv2d(3 * 48, 96, 3, padding=1), nn.GELU(), nn.Conv2d(96, 64, 3, padding=1, stride=2), nn.GELU(), nn.Flatten(),
+            nn.Conv2d(3 * 48, 96, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(96, 64, 3, padding=1, stride=2),
+            nn.GELU(),
+            nn.Flatten(),
             nn.Linear(64 * (grid // 2) ** 2, width),
         )
         self.single = nn.Sequential(nn.Conv2d(48, 32, 3, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(32 * grid**2, width), nn.GELU(), nn.Linear(width, 2))

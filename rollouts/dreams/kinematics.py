@@ -30,6 +30,9 @@ class Limits:
                 raise ValueError(f"{name}={value!r} must be positive")
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class Check:
     name: str
@@ -69,21 +72,23 @@ def integrate(start_xy: np.ndarray, actions_TA: np.ndarray, fps: float) -> np.nd
     return np.concatenate([start_xy[None], start_xy + np.cumsum(actions_TA[:, :2], 0) / fps])
 
 
-def check(actions_TA: np.ndarray, path: np.ndarray, seen: np.ndarray, *, fps: float, limits: Limits = Limits()) -> Verdict:
+def check(actions_TA: np.ndarray, path: np.ndarray, seen: np.ndarray, *, fps: float, limits: Limits = DEFAULT_LIMITS) -> Verdict:
     """actions [T, A] as the IDM infers them, the integrated path [T + 1, 2], and the places [T + 1, 2] seen in the frames."""
     velocity = actions_TA[:, :2]
     acceleration = np.diff(velocity, axis=0) * fps
     jerk = np.diff(acceleration, axis=0) * fps
     arms = actions_TA[:, 2:4]
-    return Verdict((
-        Check("speed", _worst(np.hypot(*velocity.T)), limits.speed),
-        Check("acceleration", _worst(np.hypot(*acceleration.T)), limits.acceleration),
-        Check("jerk", _worst(np.hypot(*jerk.T)), limits.jerk),
-        Check("workspace", _worst(np.abs(path)), limits.workspace),
-        Check("arm", _worst(np.abs(arms - 0.5)) + 0.5, limits.arm),
-        Check("arm_speed", _worst(np.abs(np.diff(arms, axis=0))) * fps, limits.arm_speed),
-        Check("teleport", _worst(np.hypot(*(path - seen).T)), limits.teleport),
-    ))
+    return Verdict(
+        (
+            Check("speed", _worst(np.hypot(*velocity.T)), limits.speed),
+            Check("acceleration", _worst(np.hypot(*acceleration.T)), limits.acceleration),
+            Check("jerk", _worst(np.hypot(*jerk.T)), limits.jerk),
+            Check("workspace", _worst(np.abs(path)), limits.workspace),
+            Check("arm", _worst(np.abs(arms - 0.5)) + 0.5, limits.arm),
+            Check("arm_speed", _worst(np.abs(np.diff(arms, axis=0))) * fps, limits.arm_speed),
+            Check("teleport", _worst(np.hypot(*(path - seen).T)), limits.teleport),
+        )
+    )
 
 
 def _worst(values: np.ndarray) -> float:

@@ -38,6 +38,9 @@ class SamplerSettings:
             raise ValueError(f"bad sampler: {self.steps=} {self.guidance=} {self.shift=}")
 
 
+DEFAULT_SAMPLER = SamplerSettings()
+
+
 @dataclass(frozen=True)
 class Dream:
     """One rollout. frames uint8 [T+1, H, W, 3], the first is the start frame; latents float16 [T, C, h, w]; actions
@@ -106,8 +109,12 @@ class Policy:
 
     def parts(self) -> dict[str, torch.nn.Module]:
         return {
-            "codec": self.codec, "world_model": self.world_model, "start_frames": self.start_frames, "idm": self.idm,
-            "value_head": self.value_head, "probe": self.probe.net,
+            "codec": self.codec,
+            "world_model": self.world_model,
+            "start_frames": self.start_frames,
+            "idm": self.idm,
+            "value_head": self.value_head,
+            "probe": self.probe.net,
         }
 
     @classmethod
@@ -122,8 +129,12 @@ class Policy:
         for network in (world_model, start_frames):
             torch.nn.init.normal_(network.head.weight, std=0.1)
         parts = {
-            "codec": codec, "world_model": world_model, "start_frames": start_frames, "idm": InverseDynamics(width=16),
-            "value_head": ValueHead(width=32, layer=0), "probe": ProbeNet(entities=2 + len(OBJECTS), width=8),
+            "codec": codec,
+            "world_model": world_model,
+            "start_frames": start_frames,
+            "idm": InverseDynamics(width=16),
+            "value_head": ValueHead(width=32, layer=0),
+            "probe": ProbeNet(entities=2 + len(OBJECTS), width=8),
         }
         return cls(parts, base_config(sampler=SamplerSettings(steps=2)))
 
@@ -157,11 +168,16 @@ class Policy:
         unconditional = self.context(start, [""] * len(prompts)).repeat(n) if self.sampler.guidance != 1 else None
         noise = torch.stack([self._noise(seed) for row in seeds for seed in row])
         latents = flow.sample(
-            self.world_model, context.repeat(n), noise, steps=self.sampler.steps, guidance=self.sampler.guidance,
-            unconditional=unconditional, shift=self.sampler.shift,
+            self.world_model,
+            context.repeat(n),
+            noise,
+            steps=self.sampler.steps,
+            guidance=self.sampler.guidance,
+            unconditional=unconditional,
+            shift=self.sampler.shift,
         )
         starts = start.repeat_interleave(n, 0)
-        actions, seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], latents], 1))
+        actions, _seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], latents], 1))
         values, successes = self.judge(latents, context.repeat(n))
         return Plan(latents, actions, paths, verdicts, values, successes)
 
@@ -236,8 +252,13 @@ class Policy:
         return Dream(
             frames=np.concatenate([frame[None], future]),
             latents=plan.latents[index].cpu().numpy().astype(np.float16),
-            actions=plan.actions[index].astype(np.float32), path=path, path_pixels=self.to_frame(path),
-            verdict=plan.verdicts[index], value=float(plan.values[index]), success=float(plan.successes[index]), seed=seed,
+            actions=plan.actions[index].astype(np.float32),
+            path=path,
+            path_pixels=self.to_frame(path),
+            verdict=plan.verdicts[index],
+            value=float(plan.values[index]),
+            success=float(plan.successes[index]),
+            seed=seed,
         )
 
     def to_frame(self, xy: np.ndarray) -> np.ndarray:
@@ -251,15 +272,19 @@ class Policy:
             raise ValueError(f"expected a uint8 frame [{size}, {size}, 3], got {frame.dtype} {list(frame.shape)}")
 
 
-def base_config(sampler: SamplerSettings = SamplerSettings(), limits: kinematics.Limits = kinematics.Limits()) -> dict:
+def base_config(sampler: SamplerSettings = DEFAULT_SAMPLER, limits: kinematics.Limits = kinematics.DEFAULT_LIMITS) -> dict:
     """What a policy of the household world carries beside its weights."""
     from ..worlds.household import camera
     from ..worlds.household.env import CONTROL_HZ
     from ..worlds.household.factors import OBJECTS
 
     return {
-        "world": "household", "fps": CONTROL_HZ, "sampler": asdict(sampler), "limits": asdict(limits),
-        "floor_homography": camera.floor_homography().tolist(), "probe_objects": list(OBJECTS),
+        "world": "household",
+        "fps": CONTROL_HZ,
+        "sampler": asdict(sampler),
+        "limits": asdict(limits),
+        "floor_homography": camera.floor_homography().tolist(),
+        "probe_objects": list(OBJECTS),
     }
 
 

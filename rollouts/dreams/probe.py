@@ -30,8 +30,12 @@ class ProbeNet(nn.Module):
         super().__init__()
         self.settings = {"entities": entities, "channels": channels, "width": width}
         self.body = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU(),
-            nn.Conv2d(width, width, 3, padding=1), nn.GELU(),
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GELU(),
         )
         self.maps = nn.Conv2d(width, entities, 1)
         self.read = nn.Sequential(nn.Linear(width + 3, width), nn.GELU(), nn.Linear(width, 3))
@@ -112,8 +116,13 @@ class Probe:
         pairs = [(float(x), float(y)) for x, y in xy]
         objects = {name: (float(present[2 + i]), pairs[2 + i]) for i, name in enumerate(self.objects)}
         return Reading(
-            float(present[ROBOT]), pairs[ROBOT], (float(pose[2]), float(pose[3])), float(present[DOG]), pairs[DOG],
-            float(np.arctan2(pose[1], pose[0])), objects,
+            float(present[ROBOT]),
+            pairs[ROBOT],
+            (float(pose[2]), float(pose[3])),
+            float(present[DOG]),
+            pairs[DOG],
+            float(np.arctan2(pose[1], pose[0])),
+            objects,
         )
 
 

@@ -3,7 +3,8 @@
 A text is split into clauses at commas, semicolons, full stops and bars; each clause is encoded by itself. So a scene of many
 clauses is a combination of short sentences, each of which the encoder knows well, and encodings of clauses can be cached.
 A robot prompt keeps every token's state. The clauses of a plan (what follows "|") and of a scene are one token each, the
-mean of their states: a quarter of the tokens, and the transformer's time is its tokens. The encoder is all-MiniLM-L6-v2 (Wang et al. 2020; Reimers & Gurevych 2019),
+mean of their states: a quarter of the tokens, and the transformer's time is its tokens. The encoder is all-MiniLM-L6-v2
+(Wang et al. 2020; Reimers & Gurevych 2019),
 loaded offline from a package whose weights are checked against a pinned hash.
 """
 
@@ -53,10 +54,7 @@ class MiniLM:
         batch = tokenizer(clauses, padding=True, truncation=True, max_length=CLAUSE_TOKENS + 2, return_tensors="pt")
         states = model(**batch).last_hidden_state
         # The marks of beginning and end carry nothing that the words do not.
-        return [
-            row[1 : int(mask.sum()) - 1].to(torch.float16).numpy()
-            for row, mask in zip(states, batch["attention_mask"], strict=True)
-        ]
+        return [row[1 : int(mask.sum()) - 1].to(torch.float16).numpy() for row, mask in zip(states, batch["attention_mask"], strict=True)]
 
 
 class Table:

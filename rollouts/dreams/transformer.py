@@ -174,7 +174,8 @@ class VideoTransformer(nn.Module):
         mask[:, 0] |= empty
         tokens = words
         if self.start_embed is not None:
-            assert start is not None and self.start_position is not None
+            assert start is not None
+            assert self.start_position is not None
             cells = self.start_embed(self._start_cells(start)) + self.start_position
             tokens = torch.cat([cells, words], 1)
             mask = torch.cat([mask.new_ones(len(mask), cells.shape[1]), mask], 1)

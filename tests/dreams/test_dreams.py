@@ -1,5 +1,7 @@
 """The dreaming stack on the debug configuration: shapes, determinism, sharing, refusals."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -158,7 +160,7 @@ def test_sampler_times_fall_from_one_to_zero():
     times = flow.sampler_times(7)
     assert times[0] == 1
     assert times[-1] == 0
-    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(times))
     with pytest.raises(ValueError, match="steps"):
         flow.sampler_times(0)
     with pytest.raises(ValueError, match="bad sampler"):

@@ -125,7 +125,7 @@ def test_another_gymnasium_world_plugs_in():
     _, info = world.reset(seed=0, options={"prompt": "go to the dot"})
     assert world.render().shape == (64, 64, 3)
     while not info["success"]:
-        *_, over, cut, info = world.step(world.towards())
+        *_, _over, cut, info = world.step(world.towards())
         assert not cut
     with pytest.raises(ValueError, match="unknown world"):
         make_world("nowhere")

@@ -145,9 +145,15 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
             again = np.minimum(np.arange(steps + 1), steps - 1)  # the step that leaves each frame
             phases = np.array([words.index[normalise(p)] if words else -1 for p in episode.phases], np.int64)
             for name, value in (
-                ("frames", episode.frames), ("actions", episode.actions[again]), ("contact", episode.contact[again]),
-                ("success", episode.success[again]), ("phase", phases[again]), ("robot", episode.robot), ("dog", episode.dog),
-                ("objects", episode.objects), ("episode", np.full(steps + 1, len(meta), np.int64)),
+                ("frames", episode.frames),
+                ("actions", episode.actions[again]),
+                ("contact", episode.contact[again]),
+                ("success", episode.success[again]),
+                ("phase", phases[again]),
+                ("robot", episode.robot),
+                ("dog", episode.dog),
+                ("objects", episode.objects),
+                ("episode", np.full(steps + 1, len(meta), np.int64)),
             ):
                 columns[name].append(value)
             starts.append(offset + np.arange(max(0, steps + 1 - horizon)))

@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +77,15 @@ class LoopOptions:
 
 
 def evaluate(
-    policy: Policy, specs: Sequence[EpisodeSpec], n: int = 1, *, seed: int = 0, options: LoopOptions = LoopOptions(),
-    progress: Callable[[int, int], None] | None = None, select: str = "value", keep_frames: int = 0,
+    policy: Policy,
+    specs: Sequence[EpisodeSpec],
+    n: int = 1,
+    *,
+    seed: int = 0,
+    options: LoopOptions = LoopOptions(),
+    progress: Callable[[int, int], None] | None = None,
+    select: str = "value",
+    keep_frames: int = 0,
 ) -> list[EpisodeResult]:
     """Runs every spec to its end and returns the results in order.
 
@@ -157,8 +163,15 @@ class _Episode:
 
     def result(self) -> EpisodeResult:
         return EpisodeResult(
-            self.spec, bool(self.info["success"]), bool(self.info.get("dog_contact", False)), self.steps, self.plans, self.drifts,
-            self.trajectory, self.contact_xy, self.predicted,
+            self.spec,
+            bool(self.info["success"]),
+            bool(self.info.get("dog_contact", False)),
+            self.steps,
+            self.plans,
+            self.drifts,
+            self.trajectory,
+            self.contact_xy,
+            self.predicted,
             np.stack(self.seen) if self.keep else None,
             self.first_dream.cpu().numpy() if self.keep and self.first_dream is not None else None,
         )
@@ -198,7 +211,8 @@ def _watch(policy: Policy, episodes: list[_Episode], threshold: float) -> None:
         return
     seen = policy.codec.encode(torch.from_numpy(np.stack([e.frame for e in episodes])).to(policy.device))
     for episode, latent in zip(episodes, seen, strict=True):
-        assert episode.dream is not None and episode.start is not None
+        assert episode.dream is not None
+        assert episode.start is not None
         if drift(latent, episode.dream[episode.used - 1], episode.start) > threshold:
             episode.actions = None
             episode.drifts += 1

@@ -42,7 +42,16 @@ def export(shards: list[Path], out: Path, *, progress: Callable[[int, int], None
             _write_video(out / _video_path(index), episode.frames)
             length, size = len(episode.actions), episode.frames.shape[1]
             notes = {name: episode.meta[name] for name in ("skill", "factors", "seed")}
-            rows.append({"episode_index": index, "tasks": [episode.meta["prompt"]], "length": length, "success": bool(episode.success[-1]), "contact": bool(episode.contact.any()), **notes})
+            rows.append(
+                {
+                    "episode_index": index,
+                    "tasks": [episode.meta["prompt"]],
+                    "length": length,
+                    "success": bool(episode.success[-1]),
+                    "contact": bool(episode.contact.any()),
+                    **notes,
+                }
+            )
             stats.append({"episode_index": index, "stats": {name: _stats(columns[name]) for name in ("observation.state", "action")}})
             frames += length
         if progress:
@@ -106,7 +115,9 @@ def _info(episodes: int, frames: int, tasks: int, size: int) -> dict:
 
     features = {
         CAMERA: {
-            "dtype": "video", "shape": [size, size, 3], "names": ["height", "width", "channel"],
+            "dtype": "video",
+            "shape": [size, size, 3],
+            "names": ["height", "width", "channel"],
             "info": {"video.fps": FPS, "video.codec": "h264", "video.pix_fmt": "yuv420p", "has_audio": False},
         },
         "observation.state": {"dtype": "float32", "shape": [len(STATE_NAMES)], "names": STATE_NAMES},
@@ -116,10 +127,19 @@ def _info(episodes: int, frames: int, tasks: int, size: int) -> dict:
         **{name: scalar("bool") for name in ("next.done", "next.success", "next.contact")},
     }
     return {
-        "codebase_version": "v2.1", "robot_type": "household", "total_episodes": episodes, "total_frames": frames, "total_tasks": tasks,
-        "total_videos": episodes, "total_chunks": -(-episodes // CHUNK), "chunks_size": CHUNK, "fps": FPS, "splits": {"train": f"0:{episodes}"},
+        "codebase_version": "v2.1",
+        "robot_type": "household",
+        "total_episodes": episodes,
+        "total_frames": frames,
+        "total_tasks": tasks,
+        "total_videos": episodes,
+        "total_chunks": -(-episodes // CHUNK),
+        "chunks_size": CHUNK,
+        "fps": FPS,
+        "splits": {"train": f"0:{episodes}"},
         "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
-        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4", "features": features,
+        "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+        "features": features,
     }
 
 

@@ -1,4 +1,5 @@
 """The training loop that every recipe here shares: Muon + AdamW, warm-up and decay, EMA, resumable safetensors checkpoints.
+One process, or several under torchrun, each with batches of its own.
 
 A recipe is a module whose `forward(step_generator)` returns (loss, metrics); the loop knows nothing else about it.
 """
@@ -13,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from .distributed import World
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,20 @@ class Loop:
     """Trains `recipe`; `model` is the part that is averaged and saved. `run` may be called again on a directory: it resumes."""
 
     def __init__(
-        self, recipe: nn.Module, model: nn.Module, directory: Path, settings: LoopSettings, *, muon_modules: list[nn.Module] = (),  # type: ignore[assignment]
-        log: Callable[[int, dict], None] | None = None, should_stop: Callable[[], bool] | None = None,
+        self,
+        recipe: nn.Module,
+        model: nn.Module,
+        directory: Path,
+        settings: LoopSettings,
+        *,
+        muon_modules: list[nn.Module] = (),  # type: ignore[assignment]
+        log: Callable[[int, dict], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        world: World | None = None,
     ):
+        self.world = world or World(0, 1, torch.device("cpu"))
+        if self.world.size > 1 and settings.seconds:
+            raise ValueError("a time limit would stop the processes at different steps: give steps instead")
         self.recipe, self.model, self.directory, self.settings = recipe, model, directory, settings
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimisers = optimisers(recipe, list(muon_modules), settings)
@@ -84,13 +99,15 @@ class Loop:
         settings, device = self.settings, next(self.model.parameters()).device
         began, before = time.monotonic(), self.elapsed
         self.recipe.train()
+        recipe = self.world.wrap(self.recipe)
         sums: dict[str, torch.Tensor] = {}
         while self.progress < 1.0 and not self.should_stop():
             self._set_rate()
             # Every step has its own generator: a resumed run draws what the uninterrupted one would have drawn.
-            generator = torch.Generator(device=device).manual_seed(settings.seed * 1_000_003 + self.step)
+            seed = (settings.seed * 1_000_003 + self.step) * self.world.size + self.world.rank
+            generator = torch.Generator(device=device).manual_seed(seed)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-                loss, metrics = self.recipe(generator)
+                loss, metrics = recipe(generator)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.recipe.parameters(), settings.clip)
             for optimiser in self.optimisers:
@@ -102,7 +119,8 @@ class Loop:
             for name, value in {"loss": loss.detach(), "grad_norm": norm, **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + torch.as_tensor(value).detach()  # type: ignore[operator]
             if self.step % settings.log_every == 0:
-                self.log(self.step, {name: float(total) / settings.log_every for name, total in sums.items()} | {"seconds": self.elapsed})
+                if self.world.is_main:
+                    self.log(self.step, {name: float(total) / settings.log_every for name, total in sums.items()} | {"seconds": self.elapsed})
                 sums = {}
             if self.step % settings.save_every == 0:
                 self.save()
@@ -126,6 +144,9 @@ class Loop:
     # ------------------------------------------------------------------ checkpoints
 
     def save(self) -> None:
+        """The main process writes; whole or not at all."""
+        if not self.world.is_main:
+            return
         tensors = {f"recipe.{name}": value for name, value in self.recipe.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for index, optimiser in enumerate(self.optimisers):
@@ -140,8 +161,6 @@ class Loop:
         path = self.directory / "checkpoint.safetensors"
         if not path.exists():
             return
-        from safetensors import safe_open
-
         with safe_open(path, "pt") as file:
             progress = json.loads(file.metadata()["progress"])
         tensors = load_file(path)

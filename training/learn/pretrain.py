@@ -1,6 +1,7 @@
 """Pretraining: every part of the base policy from demonstrations, one resumable stage each.
 
     python -m training.learn.pretrain --data data/household --out var/pretrain --stages codec,world_model
+    torchrun --nproc-per-node 2 -m training.learn.pretrain --data data/household --out var/pretrain --stages world_model
 
 Stages read the parts of earlier ones from `--out`. The value head has a command of its own (`value.py`), since it is
 trained again after every round.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,9 @@ from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
 
 from .clips import ClauseTable, Clips, load_clips
+from .distributed import World, join_world
 from .loop import Loop, LoopSettings
+from .monitor import Monitor, WorldModelMonitor
 from .recipes import CodecRecipe, IdmRecipe, ProbeRecipe, StartFrameRecipe, WorldModelRecipe
 
 STAGES = ("codec", "world_model", "start_frames", "idm", "probe")
@@ -36,12 +40,12 @@ HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
 DEFAULTS = {
     "codec": LoopSettings(steps=6_000, lr=1.5e-3, ema=0.999, warmup=200),
-    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.9995, warmup=500),
-    "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.9995, warmup=500),
+    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60),
+    "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "world_model": 64, "start_frames": 128, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "world_model": 48, "start_frames": 128, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -69,8 +73,24 @@ def split_shards(data: Path) -> tuple[list[Path], list[Path]]:
     return shards[: len(shards) - held], shards[len(shards) - held :]
 
 
-def train_stage(name: str, clips: Clips, out: Path, settings: LoopSettings, *, batch: int, compiled: bool = False, log=None, should_stop=None) -> None:
-    """Trains one part to `out/<name>.safetensors`; its checkpoints lie in `out/runs/<name>`."""
+def train_stage(
+    name: str,
+    clips: Clips,
+    out: Path,
+    settings: LoopSettings,
+    *,
+    batch: int,
+    held: Clips | None = None,
+    compiled: bool = False,
+    world: World | None = None,
+    publish: Callable[[str, int, dict], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> None:
+    """Trains one part to `out/<name>.safetensors`; its checkpoints and logs lie in `out/runs/<name>`.
+
+    With `held`, clips that are not trained on, the world model is validated on them as it trains. `publish(part, step,
+    metrics)` is called with every line of the log.
+    """
     device = clips.device
     torch.manual_seed(settings.seed)  # the initial weights
     muon: list = []
@@ -97,24 +117,46 @@ def train_stage(name: str, clips: Clips, out: Path, settings: LoopSettings, *, b
             recipe = ProbeRecipe(model, clips, batch)
         else:
             raise ValueError(f"stage {name!r} is not one of {', '.join(STAGES)}")
-    loop = Loop(recipe, model, out / "runs" / name, settings, muon_modules=muon, log=log, should_stop=should_stop)
+    directory = out / "runs" / name
+    loop = Loop(recipe, model, directory, settings, muon_modules=muon, should_stop=should_stop, world=world)
+    if loop.world.is_main:
+        loop.log = Monitor(directory, publish=publish)
+        if name == "world_model" and held is not None:
+            held.encode(codec)
+            every = settings.log_every * 10
+            loop.log = WorldModelMonitor(directory, held, codec, lambda: loop.average, every=every, publish=publish)  # type: ignore[arg-type]
     if compiled:
         compile_parts(model)
     average = loop.run()
+    if not loop.world.is_main:
+        return
     if isinstance(recipe, CodecRecipe):
         recipe.normalise(average)  # type: ignore[arg-type]
     extra = {"probe_objects": list(OBJECTS)} if name == "probe" else {}
     weights.save_part(out, name, average, **extra)
     notes = out / f"{name}.json"
-    notes.write_text(json.dumps({"steps": loop.step, "seconds": round(loop.elapsed, 1), "batch": batch, "device": str(device), "episodes": len(clips.meta), "frames": len(clips.frames), "settings": vars(settings)}, indent=2) + "\n")
+    notes.write_text(
+        json.dumps(
+            {
+                "steps": loop.step,
+                "seconds": round(loop.elapsed, 1),
+                "batch": batch,
+                "device": str(device),
+                "episodes": len(clips.meta),
+                "frames": len(clips.frames),
+                "settings": vars(settings),
+            },
+            indent=2,
+        )
+        + "\n"
+    )
 
 
 def compile_parts(model: torch.nn.Module) -> None:
     """torch.compile the methods that recipes call; a minute once, worth it on a GPU only."""
     for method in ("predict", "encode_context", "forward"):
-        if method != "forward" or not isinstance(model, VideoTransformer):
-            if hasattr(model, method):
-                setattr(model, method, torch.compile(getattr(model, method)))
+        if (method != "forward" or not isinstance(model, VideoTransformer)) and hasattr(model, method):
+            setattr(model, method, torch.compile(getattr(model, method)))
 
 
 def main() -> None:
@@ -127,23 +169,30 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--clauses", type=Path, default=None, help="cache of encoded clauses")
     parser.add_argument("--max-shards", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--compile", action="store_true")
-    options = parser.parse_args()
-    if options.device.startswith("cuda"):  # on a CPU this would fall to slow bfloat16 emulation
+    with join_world() as world:
+        run(parser.parse_args(), world)
+
+
+def run(options: argparse.Namespace, world: World) -> None:
+    """All the stages asked for, in this process of `world`."""
+    cuda = world.device.type == "cuda"
+    if cuda:  # on a CPU this would fall to slow bfloat16 emulation
         torch.set_float32_matmul_precision("high")
-    words = clause_table(options.clauses, options.device)
-    shards, _ = split_shards(options.data)
+    words = clause_table(options.clauses, world.device)
+    shards, held_shards = split_shards(options.data)
     began = time.monotonic()
-    clips = load_clips(shards[: options.max_shards or None], words).to(options.device)
+    clips = load_clips(shards[: options.max_shards or None], words).to(world.device)
+    held = load_clips(held_shards[-2:], words).to(world.device) if held_shards else None
     print(f"{len(clips.meta)} episodes, {len(clips.frames)} frames, read in {time.monotonic() - began:.0f} s", flush=True)
     for stage in options.stages.split(","):
         name, _, seconds = stage.partition(":")
+        if name not in DEFAULTS:
+            raise SystemExit(f"stage {name!r} is not one of {', '.join(STAGES)}")
         base = DEFAULTS[name]
         limits = {"steps": options.steps or base.steps, "seconds": float(seconds or options.seconds)}
-        settings = LoopSettings(**{**vars(base), **limits, "bf16": options.device.startswith("cuda")})
-        print(f"== {name}", flush=True)
-        train_stage(name, clips, options.out, settings, batch=options.batch or BATCHES[name], compiled=options.compile)
+        settings = LoopSettings(**{**vars(base), **limits, "bf16": cuda})
+        train_stage(name, clips, options.out, settings, batch=options.batch or BATCHES[name], held=held, compiled=options.compile, world=world)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from rollouts.dreams.flow import sample_times, velocity_error
 from rollouts.dreams.idm import InverseDynamics
 from rollouts.dreams.probe import DOG, ROBOT, ProbeNet
 from rollouts.dreams.transformer import VideoTransformer
-
 from rollouts.worlds.household.camera import to_frame
 
 from .clips import Clips, clip_text
@@ -122,7 +121,8 @@ class StartFrameRecipe(nn.Module):
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips = self.clips
-        assert clips.latents is not None and clips.words is not None
+        assert clips.latents is not None
+        assert clips.words is not None
         pick = torch.randint(len(self.first), (self.batch,), generator=generator, device=clips.device)
         latents = clips.latents[self.first[pick]].float()[:, None]
         text, mask = clips.words.pack(None, clips.scene[pick], self.model.config.text_tokens)
@@ -189,4 +189,9 @@ class ProbeRecipe(nn.Module):
         turned = ((pose[:, :2].float() - heading) ** 2 * present[:, DOG, None]).mean()
         arms = ((pose[:, 2:].float() - robot[:, 3:5]) ** 2).mean()
         mae = ((xy.detach() - place.nan_to_num()).abs() * seen).sum((0, 2)) / (2 * seen.sum((0, 2)).clamp(min=1))
-        return presence + 4 * position + turned + 2 * arms, {"presence": presence.detach(), "robot_mae": mae[ROBOT], "dog_mae": mae[DOG], "object_mae": mae[2:].mean()}
+        return presence + 4 * position + turned + 2 * arms, {
+            "presence": presence.detach(),
+            "robot_mae": mae[ROBOT],
+            "dog_mae": mae[DOG],
+            "object_mae": mae[2:].mean(),
+        }

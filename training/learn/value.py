@@ -106,7 +106,7 @@ def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(head.parameters()), min(0.01, 1 / (step + 1)) if step > 100 else 0.5)
         if (step + 1) % 100 == 0:
-            print(f"step {step + 1} loss={float(loss):.3f}", flush=True)
+            print(f"step {step + 1} loss={float(loss.detach()):.3f}", flush=True)
     return average
 
 
@@ -120,14 +120,21 @@ def value_figures(head: ValueHead, data: ValueData) -> dict[str, float]:
     label = data.target > 0.5
     wins = (probability[label][:, None] > probability[~label][None]).float()
     bins = (probability * 10).long().clamp(0, 9)
-    ece = sum(float((probability[bins == b].mean() - data.target[bins == b].mean()).abs()) * float((bins == b).float().mean()) for b in range(10) if bool((bins == b).any()))
+    ece = sum(
+        float((probability[bins == b].mean() - data.target[bins == b].mean()).abs()) * float((bins == b).float().mean())
+        for b in range(10)
+        if bool((bins == b).any())
+    )
     gap = data.target[:, None] - data.target[None]
     pairs = gap > 0.2
     right = (score_N[:, None] > score_N[None])[pairs].float().mean()
     frozen = data.frozen & (data.target == 0)
     return {
-        "auc": float(wins.mean()), "accuracy": float(((probability > 0.5) == label).float().mean()), "ece": ece,
-        "pair_accuracy": float(right), "frozen_preferred": float((score_N[frozen] > score_N[~data.frozen].median()).float().mean()),
+        "auc": float(wins.mean()),
+        "accuracy": float(((probability > 0.5) == label).float().mean()),
+        "ece": ece,
+        "pair_accuracy": float(right),
+        "frozen_preferred": float((score_N[frozen] > score_N[~data.frozen].median()).float().mean()),
         "n": len(label),
     }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .describe import DIRECTIONS
 from .env import CONTROL_HZ, GRIPPER_REACH, MAX_SPEED
 from .planner import Obstacle, next_point
 from .scene import ROOM_HALF
@@ -92,7 +93,7 @@ class Demonstrator:
                 self._phase = "put it down"
                 return np.zeros(5)
             velocity = self._walk(state, mat, GRIPPER_REACH - 0.06, ignore=self._goal_name, slow=0.22)
-            self._phase = f"carry it {_direction(velocity)}"
+            self._phase = f"carry it {direction_words(velocity)}"
             if np.hypot(*velocity) < 0.12:  # it stands at the mat, but the object is off to a side: nudge it over
                 velocity = 0.3 * (mat - target) / max(np.hypot(*(mat - target)), 1e-6)
             return np.array([*velocity, 0, 0, 1])
@@ -121,7 +122,7 @@ class Demonstrator:
             self.speed = float(self.rng.uniform(0.15, MAX_SPEED))
         away = self._waypoint - robot
         velocity = away / max(np.hypot(*away), 1e-6) * min(self.speed, CONTROL_HZ * np.hypot(*away))
-        self._phase = f"walk {_direction(velocity)}"
+        self._phase = f"walk {direction_words(velocity)}"
         return np.array([*velocity, *self._arms, float(self.rng.random() < 0.2)], np.float32)
 
     def _fumble(self, action: np.ndarray) -> np.ndarray:
@@ -151,7 +152,7 @@ class Demonstrator:
         velocity = step / max(np.hypot(*step), 1e-6) * speed
         if distance - standoff < 0.14:
             velocity *= slow / max(slow, np.hypot(*velocity))
-        self._phase = f"walk {_direction(velocity)}"
+        self._phase = f"walk {direction_words(velocity)}"
         return velocity
 
     def _obstacles(self, state: dict, ignore: str | None) -> list[Obstacle]:
@@ -202,9 +203,6 @@ class Demonstrator:
         return away / max(distance, 1e-6) * 0.45
 
 
-_EIGHT = ("right", "back right", "back", "back left", "left", "front left", "front", "front right")
-
-
-def _direction(velocity: np.ndarray) -> str:
+def direction_words(velocity: np.ndarray) -> str:
     """One of eight directions as the camera sees them; x is right, y is back."""
-    return _EIGHT[int(np.round(np.arctan2(velocity[1], velocity[0]) / (np.pi / 4))) % 8]
+    return DIRECTIONS[int(np.round(np.arctan2(velocity[1], velocity[0]) / (np.pi / 4))) % 8]

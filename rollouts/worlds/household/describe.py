@@ -88,7 +88,7 @@ def all_scene_clauses() -> list[str]:
     nouns = [noun for names in NOUNS.values() for noun in names]
     clauses += [f"a {colour} {noun} {spot}" for colour in COLOURS for noun in nouns for spot in spots]
     clauses += [clutter_clause(count) for count in range(3)] + [f"{floor} floor" for floor in FLOORS]
-    return clauses + [light_clause("normal"), light_clause("dim")]
+    return [*clauses, light_clause("normal"), light_clause("dim")]
 
 
 PLAN_PHASES = ("stand still", "wait", "put it down", "wave", "raise the left hand", "raise the right hand", "raise both hands")

@@ -42,9 +42,7 @@ class HouseholdEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.width, self.height = width, height
         self.max_steps = int(max_seconds * CONTROL_HZ)
-        self.action_space = gymnasium.spaces.Box(
-            np.array([-MAX_SPEED, -MAX_SPEED, 0, 0, 0], np.float32), np.array([MAX_SPEED, MAX_SPEED, 1, 1, 1], np.float32)
-        )
+        self.action_space = gymnasium.spaces.Box(np.array([-MAX_SPEED, -MAX_SPEED, 0, 0, 0], np.float32), np.array([MAX_SPEED, MAX_SPEED, 1, 1, 1], np.float32))
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (8,), np.float32)
         self.model = build_spec().compile()
         self.data = mujoco.MjData(self.model)

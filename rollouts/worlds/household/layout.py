@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .factors import COLOURS, DOG_COATS, DOG_PLACES, DOGS, FLOORS, LIGHTS, OBJECTS, WALLS, HouseholdFactors
+from .factors import DOG_COATS, DOG_PLACES, DOGS, FLOORS, LIGHTS, OBJECTS, WALLS, HouseholdFactors
 from .tasks import KINDS, Task, train_targets
 
 # How often episodes have which task and dog when neither is asked for.
@@ -94,9 +94,15 @@ def _try(rng: np.random.Generator, factors: HouseholdFactors, task: Task) -> Lay
         return None
     order = rng.permutation(len(names))
     return Layout(
-        task=task, factors=factors, robot=(*robot, float(rng.uniform(-np.pi, np.pi))) if task.target else (*robot, float(-np.pi / 2 + rng.normal(0, 0.5))),
-        objects=tuple(names[i] for i in order), object_xy=tuple(places[i] for i in order), mat=mat,
-        clutter=tuple(clutter), dog=dog, dog_speed=speed,
+        task=task,
+        factors=factors,
+        robot=(*robot, float(rng.uniform(-np.pi, np.pi))) if task.target else (*robot, float(-np.pi / 2 + rng.normal(0, 0.5))),
+        objects=tuple(names[i] for i in order),
+        object_xy=tuple(places[i] for i in order),
+        mat=mat,
+        clutter=tuple(clutter),
+        dog=dog,
+        dog_speed=speed,
     )
 
 

@@ -56,8 +56,13 @@ def build_spec() -> mujoco.MjSpec:
     spec.visual.global_.offheight = 2048
     world = spec.worldbody
     world.add_light(
-        name="lamp", pos=[0.6, -1.5, 4.0], dir=[-0.12, 0.3, -1], diffuse=[0.40, 0.40, 0.40], ambient=[0.12] * 3,
-        castshadow=False, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        name="lamp",
+        pos=[0.6, -1.5, 4.0],
+        dir=[-0.12, 0.3, -1],
+        diffuse=[0.40, 0.40, 0.40],
+        ambient=[0.12] * 3,
+        castshadow=False,
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
     )
     _add_room(world)
     _add_mat(world)
@@ -69,8 +74,14 @@ def build_spec() -> mujoco.MjSpec:
         _add_loose(spec, world, f"clutter{slot}", mass=1.5, lifted=False)
     for slot in range(MAX_OBJECTS):
         spec.add_equality(
-            name=f"grasp{slot}", type=mujoco.mjtEq.mjEQ_CONNECT, objtype=mujoco.mjtObj.mjOBJ_BODY,
-            name1="gripper", name2=f"object{slot}", active=False, data=[0.0] * 12, solref=[0.06, 1.0],
+            name=f"grasp{slot}",
+            type=mujoco.mjtEq.mjEQ_CONNECT,
+            objtype=mujoco.mjtObj.mjOBJ_BODY,
+            name1="gripper",
+            name2=f"object{slot}",
+            active=False,
+            data=[0.0] * 12,
+            solref=[0.06, 1.0],
         )
     return spec
 
@@ -109,7 +120,9 @@ def _add_robot(spec, world) -> None:
         spec.add_actuator(name=f"drive_{axis}", target=f"robot_{axis}", trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_velocity(kv=500)
     robot.add_joint(name="robot_yaw", type=_HINGE, axis=[0, 0, 1], armature=0.2)
     spec.add_actuator(name="turn", target="robot_yaw", trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_position(kp=60, kv=9)
-    robot.add_geom(name="robot_base", type=_CYLINDER, size=[ROBOT_RADIUS, 0.14, 0], pos=[0, 0, 0.15], rgba=list(BLUE), mass=25, friction=[0.05, 0.005, 0.0001], **_SOLID)
+    robot.add_geom(
+        name="robot_base", type=_CYLINDER, size=[ROBOT_RADIUS, 0.14, 0], pos=[0, 0, 0.15], rgba=list(BLUE), mass=25, friction=[0.05, 0.005, 0.0001], **_SOLID
+    )
     robot.add_geom(name="robot_torso", type=_CAPSULE, size=[0.16, 0.24, 0], pos=[0, 0, 0.58], rgba=list(WHITE), mass=8, **_SOLID)
     robot.add_geom(name="robot_chest", type=_BOX, size=[0.03, 0.09, 0.10], pos=[0.15, 0, 0.62], rgba=list(BLUE), mass=0.1, **_GHOST)
     robot.add_geom(name="robot_head", type=_SPHERE, size=[0.17, 0, 0], pos=[0, 0, 1.06], rgba=list(WHITE), mass=1, **_GHOST)

@@ -21,17 +21,40 @@ _SHAPE_OF = {noun: shape for shape, nouns in NOUNS.items() for noun in nouns}
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "go": (
-        "go to the {x}", "walk to the {x}", "move to the {x}", "approach the {x}", "walk up to the {x}",
-        "head over to the {x}", "please go to the {x}", "drive to the {x}", "go and stand by the {x}",
-        "travel to the {x}", "robot, go to the {x}", "make your way to the {x}", "stand next to the {x}",
-        "go over to the {x}", "reach the {x}", "come to the {x}",
+        "go to the {x}",
+        "walk to the {x}",
+        "move to the {x}",
+        "approach the {x}",
+        "walk up to the {x}",
+        "head over to the {x}",
+        "please go to the {x}",
+        "drive to the {x}",
+        "go and stand by the {x}",
+        "travel to the {x}",
+        "robot, go to the {x}",
+        "make your way to the {x}",
+        "stand next to the {x}",
+        "go over to the {x}",
+        "reach the {x}",
+        "come to the {x}",
     ),
     "bring": (
-        "bring the {x} to the mat", "carry the {x} to the mat", "take the {x} to the mat", "put the {x} on the mat",
-        "move the {x} onto the mat", "fetch the {x} and put it on the mat", "deliver the {x} to the mat",
-        "place the {x} on the mat", "please bring the {x} to the mat", "pick up the {x} and take it to the mat",
-        "grab the {x} and carry it to the mat", "bring the {x} over to the mat", "drop the {x} on the mat",
-        "transport the {x} to the mat", "lift the {x} and bring it to the mat", "return the {x} to the mat",
+        "bring the {x} to the mat",
+        "carry the {x} to the mat",
+        "take the {x} to the mat",
+        "put the {x} on the mat",
+        "move the {x} onto the mat",
+        "fetch the {x} and put it on the mat",
+        "deliver the {x} to the mat",
+        "place the {x} on the mat",
+        "please bring the {x} to the mat",
+        "pick up the {x} and take it to the mat",
+        "grab the {x} and carry it to the mat",
+        "bring the {x} over to the mat",
+        "drop the {x} on the mat",
+        "transport the {x} to the mat",
+        "lift the {x} and bring it to the mat",
+        "return the {x} to the mat",
     ),
     "raise_left": ("raise the left hand", "raise your left arm", "lift your left hand", "put your left hand up", "left hand up"),
     "raise_right": ("raise the right hand", "raise your right arm", "lift your right hand", "put your right hand up", "right hand up"),
@@ -41,7 +64,12 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 HELDOUT_TEMPLATES: dict[str, tuple[str, ...]] = {
     "go": ("could you walk over to where the {x} is", "get close to the {x}", "navigate to the {x}", "your goal is the {x}"),
-    "bring": ("set the {x} down on the mat", "haul the {x} over to the mat", "the {x} belongs on the mat, take it there", "get the {x} and leave it on the mat"),
+    "bring": (
+        "set the {x} down on the mat",
+        "haul the {x} over to the mat",
+        "the {x} belongs on the mat, take it there",
+        "get the {x} and leave it on the mat",
+    ),
 }
 HELDOUT_TARGETS = {"go": ("purple can", "yellow cube"), "bring": ("green ball", "red can")}
 
@@ -73,7 +101,7 @@ def say(task: Task, rng: np.random.Generator, *, heldout: bool = False) -> str:
 def all_prompts() -> list[str]:
     """Every prompt of the training grammar."""
     prompts = []
-    for kind, templates in TEMPLATES.items():
+    for _kind, templates in TEMPLATES.items():
         for template in templates:
             if "{x}" not in template:
                 prompts.append(template)

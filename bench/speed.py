@@ -1,0 +1,96 @@
+"""Speed on this machine: dreams per second for batches of 1 and 8, a training step against the machine's matrix rate, memory.
+
+python -m bench.speed
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.common import ROOT, figure, write_results
+from rollouts.dreams.flow import sample_times, velocity_error
+from rollouts.dreams.policy import Policy
+from rollouts.dreams.transformer import VideoTransformer
+
+TEXT_TOKENS = 8
+
+
+def gemm_rate(size: int = 1024, repeats: int = 30) -> float:
+    """FLOP/s of a float32 matrix product, the machine's practical ceiling."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    for _ in range(5):
+        a @ b
+    began = time.perf_counter()
+    for _ in range(repeats):
+        a @ b
+    return repeats * 2 * size**3 / (time.perf_counter() - began)
+
+
+def step_flops(model: VideoTransformer, batch: int) -> float:
+    """Multiply-adds of a forward pass twice, times three for the backward: the usual count of a training step."""
+    c = model.config
+    tokens = c.tokens + TEXT_TOKENS
+    matrices = c.layers * 12 * c.width**2 * tokens
+    attention = c.layers * 2 * c.width * (c.tokens * tokens + TEXT_TOKENS**2)
+    cell = c.channels * c.patch**2
+    ends = c.tokens * c.width * cell * (2 * c.tubelet + 1) + TEXT_TOKENS * c.text_width * c.width
+    return 3 * 2 * batch * (matrices + attention + ends)
+
+
+def train_step_seconds(model: VideoTransformer, batch: int, repeats: int = 8) -> list[float]:
+    c = model.config
+    model.train().requires_grad_(True)
+    x, start = torch.randn(batch, c.frames, c.channels, c.grid, c.grid), torch.randn(batch, c.channels, c.grid, c.grid)
+    text, mask = torch.randn(batch, TEXT_TOKENS, c.text_width), torch.ones(batch, TEXT_TOKENS, dtype=torch.bool)
+    times = []
+    for _ in range(repeats + 2):
+        began = time.perf_counter()
+        error = velocity_error(model, x, model.encode_context(start, text, mask), noise=torch.randn_like(x), t=sample_times(batch))
+        error.mean().backward()
+        model.zero_grad(set_to_none=True)
+        times.append(time.perf_counter() - began)
+    model.eval().requires_grad_(False)
+    return times[2:]
+
+
+def dream_seconds(policy: Policy, n: int, repeats: int = 8) -> list[float]:
+    size = policy.codec.config.size
+    frame = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    times = []
+    for index in range(repeats + 2):
+        began = time.perf_counter()
+        policy.dream(frame, "go to the red ball", n=n, seed=index)
+        times.append(time.perf_counter() - began)
+    return times[2:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=ROOT / "rollouts" / "weights" / "base")
+    options = parser.parse_args()
+    policy = Policy.load(options.weights)
+    began = time.time()
+    length = policy.world_model.config.frames / policy.fps
+    figures = {}
+    for n in (1, 8):
+        times = dream_seconds(policy, n)
+        factors = sorted(n * length / t for t in times)
+        figures[f"realtime_factor_n{n}"] = figure(statistics.median(factors), n=len(times), low=factors[0], high=factors[-1], unit="dreamed s / s")
+        figures[f"dream_seconds_n{n}"] = figure(statistics.median(times), n=len(times), low=min(times), high=max(times), unit="s")
+    ceiling = gemm_rate()
+    shares = sorted(step_flops(policy.world_model, 64) / t / ceiling for t in train_step_seconds(policy.world_model, 64))
+    figures["train_gemm_share"] = figure(statistics.median(shares), n=len(shares), low=shares[0], high=shares[-1], unit="share")
+    figures["gemm_gflops"] = figure(ceiling / 1e9, n=30, unit="GFLOP/s")
+    figures["peak_memory"] = figure(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, n=1, unit="GiB")
+    write_results("speed", figures, began)
+
+
+if __name__ == "__main__":
+    main()
