@@ -8,8 +8,10 @@ weights hash on the same machine, killed and resumed any number of times. Runs i
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,26 +30,21 @@ from training.learn.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from training.learn.distributed import World
+from training.learn.distributed import World, join_world
 from training.learn.dpo import (
-    DPOTerms,
     FlowDPOLoss,
-    PairBatch,
-    ReferencePass,
     WorldModel,
-    flow_dpo_terms,
-    flow_matching_error,
     reference_pass,
     sample_times,
 )
 from training.learn.dpo_settings import DPOSettings
 from training.learn.held_out import HeldOut
 from training.learn.lora import lora_attach, lora_disabled, lora_state
-from training.learn.preferences import PreferenceData, TextTable, file_hash
+from training.learn.objective import Objective, View
+from training.learn.preferences import PreferenceData, TextTable, directory_hash, file_hash
 from training.learn.step_metrics import Sums
 
 Report = Callable[[int, dict[str, Any]], None]
-View = Callable[[nn.Module], WorldModel]
 
 
 @dataclass
@@ -63,43 +60,6 @@ class PostTrainResult:
     seconds: float
     alarms: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
-
-
-class Objective(nn.Module):
-    """The loss of one micro-batch as a module, so that DistributedDataParallel can wrap it."""
-
-    def __init__(self, model: nn.Module, view: View, loss: FlowDPOLoss, settings: DPOSettings) -> None:
-        super().__init__()
-        self.model, self.flow, self.loss, self.settings = model, view(model), loss, settings
-
-    def forward(
-        self,
-        batch: PairBatch,
-        parent: ReferencePass,
-        noise_PTCHW: Tensor,
-        t_P: Tensor,
-        replay: tuple[Tensor, Tensor, Any, Tensor, Tensor] | None,
-    ) -> tuple[Tensor, DPOTerms, Tensor]:
-        """Return (summed loss of this micro-batch, terms, replay errors [R])."""
-        terms = flow_dpo_terms(
-            self.flow,
-            parent,
-            batch,
-            noise_PTCHW,
-            t_P,
-            self.loss,
-            anchor_weight=self.settings.anchor_weight * self.settings.error_unit,
-            loser_safety=self.settings.loser_safety,
-        )
-        if self.settings.objective == "sft":
-            total = (terms.anchor_P * batch.weight_P).sum() * self.settings.error_unit
-        else:
-            total = terms.loss_P.sum()
-        errors_R = noise_PTCHW.new_zeros(0)
-        if replay is not None:
-            errors_R = flow_matching_error(self.flow, *replay)
-            total = total + self.settings.replay_weight * self.settings.error_unit * errors_R.sum()
-        return total, terms, errors_R.detach()
 
 
 class PostTrain:
@@ -362,3 +322,43 @@ class PostTrain:
         self.setup()
         self.train()
         return self.cleanup()
+
+
+def main() -> None:
+    """The recipe on directories, alone or under torchrun; see the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parent", type=Path, required=True, help="directory of the parent policy")
+    parser.add_argument("--preferences", type=Path, required=True, help="directory as `training.learn.preferences` describes it")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints, metrics.jsonl and world_model.safetensors go here")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of DPOSettings; may be given often")
+    options = parser.parse_args()
+    from rollouts.dreams.policy import Policy
+    from training.learn.policy_flow import PolicyFlow
+
+    settings = DPOSettings.from_dict({name: json.loads(value) for name, _, value in (entry.partition("=") for entry in options.set)})
+    policy = Policy.load(options.parent)
+    limit = policy.world_model.config.text_tokens
+    with join_world() as world:
+
+        def show(step: int, metrics: dict[str, Any]) -> None:
+            if world.is_main:
+                loss = metrics.get("held_out/loss")
+                sys.stderr.write(f"step {step}: held-out loss {loss:.4f}\n" if loss is not None else f"step {step}: loss {metrics.get('loss', 0):.4f}\n")
+
+        result = PostTrain(
+            settings,
+            PreferenceData.load(options.preferences),
+            policy.world_model,
+            lambda prompts: policy.text.encode(prompts, limit),
+            options.out,
+            view=PolicyFlow,
+            world=world,
+            identity=f"{file_hash(options.parent / 'world_model.safetensors')}:{directory_hash(options.preferences)}",
+            on_metrics=show,
+        ).run()
+        if world.is_main:
+            sys.stdout.write(f"{result.sha256} {result.weights} (step {result.best_step}, stopped by {result.stopped})\n")
+
+
+if __name__ == "__main__":
+    main()
