@@ -5,6 +5,7 @@ Called on the first start with an empty database. Idempotent: what is there is l
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import structlog
@@ -84,20 +85,24 @@ def load() -> dict[str, int]:
     """
     version = PolicyVersion.objects.filter(is_active=True).first() or services.base_version_ensure()
     made = {"scenarios": 0, "start_frames": 0, "jobs": 0}
+    frames: list[list[int]] = []
     for number, entry in enumerate(SCENARIOS):
         scenario, created = _scenario(entry)
         made["scenarios"] += created
-        approved = list(StartFrame.objects.filter(scenario_version__scenario=scenario, state="approved").values_list("pk", flat=True))
+        approved = list(StartFrame.objects.filter(scenario_version__scenario=scenario, state="approved").order_by("pk").values_list("pk", flat=True))
         if not approved:
             approved = _frames(scenario, version, seed=1000 * number)
             made["start_frames"] += len(approved)
-        # One job a frame: the first pairs can be compared while the others are still dreamed.
-        for frame in approved[: CAPTURED + GENERATED]:
-            key = f"demo:{version.pk}:{frame}"
+        frames.append(approved[: CAPTURED + GENERATED])
+    # One frame of every scenario first: pairs of all kinds can be compared while the rest is still dreamed.
+    first = [some[0] for some in frames if some]
+    rest = [pk for layer in zip_longest(*(some[1:] for some in frames)) for pk in layer if pk is not None]
+    for name, part in (("first", first), ("rest", rest)):
+        if part:
             job = submit(
                 kind="rollouts.sample",
-                params={"start_frames": [frame], "policy_version": version.pk, "n": ROLLOUTS, "seed": 0},
-                idempotency_key=key,
+                params={"start_frames": part, "policy_version": version.pk, "n": ROLLOUTS, "seed": 0},
+                idempotency_key=f"demo:{version.pk}:{name}",
             )
             made["jobs"] += job.attempt == 0
     log.info("demo.rollouts", **made)

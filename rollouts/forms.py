@@ -126,12 +126,22 @@ class VersionField(forms.ModelChoiceField):
         return f"{version.name} (active)" if version.is_active else version.name
 
 
+class VersionsField(forms.ModelMultipleChoiceField):
+    """One or more versions that may dream."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(PolicyVersion.objects.none(), label="Policy versions", widget=forms.CheckboxSelectMultiple, **kwargs)
+
+    label_from_instance = VersionField.label_from_instance
+
+
 class _WithVersion(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["policy_version"]
         field.queryset = policy_versions_usable()
-        field.initial = field.queryset.first()
+        first = field.queryset.first()
+        field.initial = [first] if first and isinstance(field, VersionsField) else first
 
 
 class ImagineForm(_WithVersion):
@@ -184,7 +194,7 @@ class SampleForm(_WithVersion):
     n = forms.IntegerField(min_value=1, max_value=MAX_ROLLOUTS, initial=8, label="Rollouts a frame")
     seed = forms.IntegerField(min_value=0, max_value=MAX_SEED, required=False, label="First seed")
     prompt = forms.CharField(max_length=300, required=False, help_text="Empty: what the frame's scenario tells the robot.")
-    policy_version = VersionField()
+    policy_version = VersionsField()
 
 
 class MineForm(_WithVersion):

@@ -19,7 +19,7 @@ from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.frames import seen_words
 from rollouts.services.frames import REASONS
 from rollouts.services.uploads import MAX_BYTES, MAX_FILES
-from rollouts.views.common import filters_of, page_of, query_of, scenario_names, tell_errors
+from rollouts.views.common import filters_of, page_of, query_of, scenario_names, submit_act, tell_errors
 from rollouts.views.scenarios import grid_props
 
 FILTERS = ("scenario", "state", "source", "disagrees", "version", "seed", "q")
@@ -131,7 +131,7 @@ def frames_imagine(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect(scenario)
     data = form.cleaned_data
     version = scenario.current
-    submit(
+    submit_act(
         kind="rollouts.imagine",
         params={
             "scenario_version": version.pk,
@@ -140,7 +140,8 @@ def frames_imagine(request: HttpRequest, slug: str) -> HttpResponse:
             "seed": data["seed"] if data["seed"] is not None else _next_seed(scenario),
             "scene_text": data["scene_text"].strip(),
         },
-        created_by=request.user,
+        by=request.user,
+        target=scenario,
     )
     return redirect(f"{scenario.get_absolute_url()}#frames")
 
@@ -167,7 +168,7 @@ def frames_like(request: HttpRequest, pk: int) -> HttpResponse:
     }
     if not exactly:
         params |= {"like": frame.sampler.get("like", frame.seed), "closeness": data["closeness"]}
-    submit(kind="rollouts.imagine", params=params, created_by=request.user)
+    submit_act(kind="rollouts.imagine", params=params, by=request.user, target=scenario)
     return redirect(f"{scenario.get_absolute_url()}#frames")
 
 
@@ -180,7 +181,7 @@ def frames_capture(request: HttpRequest, slug: str) -> HttpResponse:
         tell_errors(request, form)
         return redirect(scenario)
     data = form.cleaned_data
-    submit(
+    submit_act(
         kind="rollouts.capture",
         params={
             "scenario_version": scenario.current.pk,
@@ -188,7 +189,8 @@ def frames_capture(request: HttpRequest, slug: str) -> HttpResponse:
             "n": data["n"],
             "seed": data["seed"] if data["seed"] is not None else _next_seed(scenario),
         },
-        created_by=request.user,
+        by=request.user,
+        target=scenario,
     )
     return redirect(f"{scenario.get_absolute_url()}#frames")
 

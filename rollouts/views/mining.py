@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from core.events import last_id
-from core.jobs import submit
 from core.people import role_required
 from rollouts import factors as scene_factors
 from rollouts import services
@@ -19,7 +18,7 @@ from rollouts.forms import MineForm, VerifyForm
 from rollouts.models import MiningCandidate, MiningRun, Scenario
 from rollouts.selectors import policy_versions_usable
 from rollouts.selectors.mining import coverage, proposals, verification_pairs
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of, tell_errors
+from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of, submit_act, tell_errors
 
 JOBS = ("rollouts.mine", "rollouts.mine_daily", "rollouts.mine_verify", "rollouts.verify")
 
@@ -110,7 +109,7 @@ def mining_start(request: HttpRequest) -> HttpResponse:
         tell_errors(request, form)
         return redirect("rollouts:mining")
     data = form.cleaned_data
-    submit(
+    submit_act(
         kind="rollouts.mine",
         params={
             "policy_version": data["policy_version"].pk,
@@ -118,7 +117,8 @@ def mining_start(request: HttpRequest) -> HttpResponse:
             "dreams": data["dreams"],
             "seed": data["seed"],
         },
-        created_by=request.user,
+        by=request.user,
+        target=data["policy_version"],
     )
     messages.info(request, f"Mining: {data['budget']} start frames are tried with {data['dreams']} dreams each.")
     return redirect("rollouts:mining")
@@ -128,7 +128,7 @@ def mining_start(request: HttpRequest) -> HttpResponse:
 @role_required("admin")
 def mining_run_verify(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(MiningRun, pk=pk)
-    submit(kind="rollouts.mine_verify", params={"run": run.pk}, created_by=request.user)
+    submit_act(kind="rollouts.mine_verify", params={"run": run.pk}, by=request.user, target=run)
     messages.info(request, "The worst finds are replayed in the world.")
     return redirect(run)
 
@@ -160,14 +160,15 @@ def scenario_verify(request: HttpRequest, slug: str) -> HttpResponse:
         tell_errors(request, form)
         return redirect(scenario)
     data = form.cleaned_data
-    submit(
+    submit_act(
         kind="rollouts.verify",
         params={
             "scenario_version": scenario.current.pk,
             "policy_version": data["policy_version"].pk,
             "episodes": data["episodes"],
         },
-        created_by=request.user,
+        by=request.user,
+        target=scenario,
     )
     messages.info(request, f"{data['episodes']} real episodes are run beside as many dreamed ones.")
     return redirect(f"{scenario.get_absolute_url()}#verification")

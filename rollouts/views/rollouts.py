@@ -124,21 +124,14 @@ def rollouts_sample(request: HttpRequest) -> HttpResponse:
         messages.error(request, "No approved start frame is chosen. Only approved frames are sampled.")
         return redirect(target)
     data = form.cleaned_data
-    seed = data["seed"]
-    if seed is None:
-        # Re-sampling without a seed means new dreams: go on after the seeds that were used.
-        used = Rollout.objects.filter(start_frame__in=frames, policy_version=data["policy_version"]).aggregate(last=Max("seed"))["last"]
-        seed = 0 if used is None else used + 1
-    job = submit(
-        kind="rollouts.sample",
-        params={
-            "start_frames": frames,
-            "policy_version": data["policy_version"].pk,
-            "n": data["n"],
-            "seed": seed,
-            "prompt": data["prompt"].strip(),
-        },
-        created_by=request.user,
-    )
-    messages.info(request, f"Sampling {data['n']} rollouts of {len(frames)} start frame{'s' if len(frames) != 1 else ''}.")
+    for version in data["policy_version"]:
+        seed = data["seed"]
+        if seed is None:
+            # Re-sampling without a seed means new dreams: go on after the seeds that were used.
+            used = Rollout.objects.filter(start_frame__in=frames, policy_version=version).aggregate(last=Max("seed"))["last"]
+            seed = 0 if used is None else used + 1
+        params = {"start_frames": frames, "policy_version": version.pk, "n": data["n"], "seed": seed, "prompt": data["prompt"].strip()}
+        job = submit(kind="rollouts.sample", params=params, created_by=request.user)
+    names = ", ".join(version.name for version in data["policy_version"])
+    messages.info(request, f"Sampling {data['n']} rollouts of {len(frames)} start frame{'s' if len(frames) != 1 else ''} under {names}.")
     return redirect(target if back else job)

@@ -310,7 +310,9 @@ def test_the_demo_is_loaded_once(tiny_version, monkeypatch):
     states = set(StartFrame.objects.filter(source="captured").values_list("state", flat=True))
     assert states == {"approved"}
     jobs = Job.objects.filter(kind="rollouts.sample").count()
-    assert jobs == first["start_frames"]
+    assert jobs == first["jobs"] == 2
+    sampled = [pk for job in Job.objects.filter(kind="rollouts.sample") for pk in job.params["start_frames"]]
+    assert sorted(sampled) == sorted(StartFrame.objects.filter(state="approved").values_list("pk", flat=True))
     again = demo.load()
     assert (again["scenarios"], again["start_frames"]) == (0, 0)
     assert Job.objects.filter(kind="rollouts.sample").count() == jobs

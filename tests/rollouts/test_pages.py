@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from core.models import Job
+from core.models import AuditEntry, Job
 from rollouts import services
 from rollouts.models import SavedView, Scenario, StartFrame
 from tests.rollouts.conftest import CONTENT, noise_frame
@@ -166,6 +166,8 @@ def test_generating_submits_a_job_after_the_last_seed(admin_client_, admin_perso
         "seed": 42,
         "scene_text": "a dog",
     }
+    entry = AuditEntry.objects.get(action="rollouts.imagine.start")
+    assert (entry.actor, entry.after["n"], entry.after["job"]) == (admin_person, 24, str(job.pk))
     html = admin_client_.get(f"/scenarios/{scenario.slug}/").content.decode()
     assert island(html, "job-progress")["job"] == str(job.pk)
     assert island(html, "events")["topic"] == f"start-frames:{scenario.slug}"
@@ -230,6 +232,13 @@ def test_a_researcher_samples_only_approved_frames(researcher_client, version, m
     response = researcher_client.post("/rollouts/sample/", {**data, "start_frame": [proposed.pk]}, follow=True)
     assert b"Only approved frames are sampled" in response.content
     assert Job.objects.filter(kind="rollouts.sample").count() == 1
+
+
+def test_sampling_under_two_versions_makes_a_job_each(researcher_client, version, weights, make_frame):
+    other = services.policy_version_create(name="v2", directory=weights("v2", b"2"))
+    frame = make_frame(state="approved")
+    researcher_client.post("/rollouts/sample/", {"policy_version": [version.pk, other.pk], "n": 4, "start_frame": frame.pk})
+    assert {job.params["policy_version"] for job in Job.objects.filter(kind="rollouts.sample")} == {version.pk, other.pk}
 
 
 def test_resampling_without_a_seed_goes_on_after_the_last(researcher_client, make_rollout):
