@@ -21,6 +21,7 @@ import torch
 from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.idm import InverseDynamics
+from rollouts.dreams.policy import base_config
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.text import MiniLM, tabulate
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
@@ -132,8 +133,7 @@ def train_stage(
         return
     if isinstance(recipe, CodecRecipe):
         recipe.normalise(average)  # type: ignore[arg-type]
-    extra = {"probe_objects": list(OBJECTS)} if name == "probe" else {}
-    weights.save_part(out, name, average, **extra)
+    weights.save_part(out, name, average, **base_config())
     notes = out / f"{name}.json"
     notes.write_text(
         json.dumps(
