@@ -8,6 +8,9 @@ from labeling.models import Choice, Comparison, Project, Webhook
 from labeling.selectors.rounds import ChoiceFilter
 from rollouts.models import PolicyVersion, Scenario
 
+# ISO 8601 as programs write it, and as a browser's field does.
+TIMES = ["%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
+
 
 class ChoiceFilterForm(forms.Form):
     """Which choices; `to_filter` after `is_valid`. Empty fields do not narrow."""
@@ -23,15 +26,10 @@ class ChoiceFilterForm(forms.Form):
         choices=[(kind.value, kind.label) for kind in Comparison.Kind], required=False, label="Kinds of pair", help_text="None selected: normal."
     )
     source = forms.ChoiceField(choices=SOURCES, required=False, label="Who answered")
-    since = forms.DateTimeField(required=False, label="From", widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
-    until = forms.DateTimeField(required=False, label="Until", widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
+    since = forms.DateTimeField(required=False, label="From", input_formats=TIMES, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
+    until = forms.DateTimeField(required=False, label="Until", input_formats=TIMES, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}))
     qualified_only = forms.BooleanField(required=False, label="Only qualified annotators")
     include_excluded = forms.BooleanField(required=False, label="Also excluded choices")
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("since", "until"):
-            self.fields[name].input_formats = ["%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M", *self.fields[name].input_formats]
 
     def to_filter(self) -> ChoiceFilter:
         data = self.cleaned_data

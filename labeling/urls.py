@@ -13,6 +13,7 @@ urlpatterns = [
     path("exports/", results.exports_page, name="exports"),
     path("annotators/", quality.quality, name="quality"),
     path("annotators/fit/", quality.fit, name="fit"),
+    path("annotators/fill/", quality.fill, name="fill"),
     path("annotators/gold/", quality.gold, name="gold"),
     path("annotators/settings/", quality.project, name="project"),
     path("annotators/webhooks/", quality.webhooks, name="webhooks"),

@@ -23,7 +23,7 @@ def data_card(where: ChoiceFilter, *, until: datetime) -> str:
     simulated = choices.filter(is_simulated=True).count()
     people = choices.order_by().values("annotator").distinct().count()
     alpha, units = krippendorff_alpha(choices.values_list("annotator", "comparison", "answer"))
-    versions = Counter()
+    versions: Counter[str] = Counter()
     for a, b, n in (
         choices.order_by().values_list("comparison__rollout_a__policy_version__name", "comparison__rollout_b__policy_version__name").annotate(n=Count("pk"))
     ):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pyarrow.parquet as pq
@@ -101,9 +102,9 @@ def _comparison(row: dict, annotator: User, known: dict[int, Comparison], number
         first = known.get(row["repeat_of"]) or Comparison.objects.filter(rollout_a=a, rollout_b=b).exclude(kind="repeat").first()
         if first is None:
             raise ImportProblem(f"Row {number}: a repeat of a comparison that is not in the file before it.")
-        kind = {"repeat_of": first, "only_for": annotator}
+        kind: dict[str, Any] = {"repeat_of": first, "only_for": annotator}
     else:
-        kind = {"repeat_of": None, "only_for": None}
+        kind = {}
     values = {
         "start_frame": a.start_frame, "strategy": row["strategy"], "reason": row["reason"], "required_overlap": row["required_overlap"],
         "gold_answer": row["gold_answer"],

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -78,7 +79,7 @@ def video_path(sprite_sha256: str) -> str:
     return f"videos/{sprite_sha256}.mp4"
 
 
-def _row(choice: Choice, weights: dict[int, float], names: bool) -> dict:
+def _row(choice: Any, weights: dict[int, float], names: bool) -> dict:
     comparison, frame = choice.comparison, choice.comparison.start_frame
     a, b = comparison.rollout_a, comparison.rollout_b
     path_a, path_b = video_path(a.sprite_id), video_path(b.sprite_id)

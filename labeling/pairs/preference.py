@@ -67,7 +67,7 @@ def _newton(
         hessian = (differences * (weights * p * (1 - p))[:, None]).T @ differences + prior
         step = np.linalg.solve(hessian, gradient)
         # A full Newton step overshoots on separable data; the prior bounds the solution, so a shorter one still arrives.
-        w = w - step * min(1.0, 4.0 / max(np.linalg.norm(step), 1e-12))
+        w = w - step * min(1.0, 4.0 / max(float(np.linalg.norm(step)), 1e-12))
         if np.abs(step).max(initial=0.0) < 1e-6:
             break
     return w, hessian

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from core.models import User
-from labeling.models import AnnotatorEstimate, AnnotatorProfile, Choice, Comparison, Exclusion, Project, Webhook
+from labeling.models import AnnotatorEstimate, AnnotatorProfile, Choice, Comparison, Exclusion, Lease, Project, Webhook
 from labeling.quality import krippendorff_alpha, wilson
 
 from .rounds import ChoiceFilter, live_choices
@@ -25,6 +25,7 @@ TOO_FAST_SHARE = 0.2
 ENOUGH = 20
 GOLD_FLOOR = 0.6
 SKILL_FLOOR = 0.5
+QUEUE_COUNT = 10_000
 
 PER_ANNOTATOR_SQL = """
 SELECT ch.annotator_id,
@@ -153,17 +154,18 @@ def annotators_quality(*, annotator: User | None = None) -> list[AnnotatorQualit
 
 def _flags(quality: AnnotatorQuality) -> list[str]:
     flags = []
-    if quality.fast.n >= ENOUGH and quality.fast.value > TOO_FAST_SHARE:
-        flags.append(f"Too fast: {quality.fast.value:.0%} of answers")
+    fast, left, gold = (share.value or 0.0 for share in (quality.fast, quality.left, quality.gold))
+    if quality.fast.n >= ENOUGH and fast > TOO_FAST_SHARE and not quality.is_simulated:
+        flags.append(f"Too fast: {fast:.0%} of answers")
     interval = quality.left.interval
-    if quality.left.n >= ENOUGH and interval and (interval[0] > 0.5 or interval[1] < 0.5) and not 1 - ONE_SIDE_SHARE <= quality.left.value <= ONE_SIDE_SHARE:
-        flags.append(f"One side: {quality.left.value:.0%} left")
+    if quality.left.n >= ENOUGH and interval and (interval[0] > 0.5 or interval[1] < 0.5) and not 1 - ONE_SIDE_SHARE <= left <= ONE_SIDE_SHARE:
+        flags.append(f"One side: {left:.0%} left")
     latest = list(Choice.objects.filter(annotator=quality.user, undone_by__isnull=True).order_by("-created_at").values_list("side", "answer")[:LATEST])
     run = _longest_run([side if side != "neither" else answer for side, answer in latest])
     if run >= SAME_IN_A_ROW:
         flags.append(f"Straight-lining: {run} times the same key in a row")
-    if quality.gold.n >= ENOUGH // 2 and quality.gold.value < GOLD_FLOOR:
-        flags.append(f"Gold: {quality.gold.value:.0%} right")
+    if quality.gold.n >= ENOUGH // 2 and gold < GOLD_FLOOR:
+        flags.append(f"Gold: {gold:.0%} right")
     if quality.skill is not None and quality.n >= ENOUGH and quality.skill < SKILL_FLOOR:
         flags.append(f"Low skill: {quality.skill:.2f}")
     if quality.qualification == AnnotatorProfile.Qualification.FAILED:
@@ -252,6 +254,19 @@ def time_charts(*, annotator: User | None = None) -> list[dict]:
             }
         )
     return charts
+
+
+def queue_state() -> dict:
+    """How full the queue is; exact counts of a million rows would cost more than they tell, so each stops at QUEUE_COUNT."""
+    comparisons = Comparison.objects.filter(kind=Comparison.Kind.NORMAL)
+    waiting = comparisons.filter(state=Comparison.State.OPEN, free_slots__gt=0)
+    return {
+        "waiting": waiting.values("pk")[:QUEUE_COUNT].count(),
+        "leased": Lease.objects.filter(state=Lease.State.ACTIVE, expires_at__gt=timezone.now()).count(),
+        "done": comparisons.filter(state=Comparison.State.DONE).values("pk")[:QUEUE_COUNT].count(),
+        "at_most": QUEUE_COUNT,
+        "strategy": Project.current().get_pair_strategy_display(),
+    }
 
 
 def flagged_comparisons(limit: int = 50):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -138,7 +139,7 @@ def choices_for_round(where: ChoiceFilter | None = None, *, weighting: str = "mo
     return [ChoiceRow(**row, weight=weights.get(row["annotator"], unknown)) for row in _rows(live_choices(where))]
 
 
-def _rows(choices: QuerySet[Choice]) -> Iterator[dict]:
+def _rows(choices: QuerySet[Choice]) -> Iterator[Any]:
     return choices.values(
         "comparison",
         "annotator",

@@ -81,7 +81,7 @@ def self_agreement(*, user) -> tuple[int, int]:
 def undoable(*, user) -> list[dict]:
     last = (
         Choice.objects.filter(annotator=user, undone_by__isnull=True)
-        .exclude(comparison__state=Comparison.State.RETIRED)
+        .exclude(Q(comparison__state=Comparison.State.RETIRED) | Q(comparison__qualifying=True))
         .select_related("comparison__start_frame__image")
         .order_by("-created_at", "-id")[:UNDO_LAST]
     )

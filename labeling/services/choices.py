@@ -65,7 +65,7 @@ def choice_submit(*, annotator, key: UUID, body: dict) -> Submitted:
 def choice_undo(*, annotator, choice_id: UUID) -> Lease:
     """Take back one of the annotator's last ten choices; the pair is leased to them again, with the same sides.
 
-    Raises NotYours, or Conflict: `already_undone`, `too_old`, `comparison_closed`.
+    Raises NotYours, or Conflict: `already_undone`, `too_old`, `comparison_closed`, `qualifying`.
     """
     with transaction.atomic():
         choice = Choice.objects.select_for_update(no_key=True).filter(pk=choice_id, annotator=annotator).first()
@@ -80,6 +80,8 @@ def choice_undo(*, annotator, choice_id: UUID) -> Lease:
         comparison = Comparison.objects.select_for_update(no_key=True).get(pk=choice.comparison_id)
         if comparison.state == Comparison.State.RETIRED:
             raise Conflict("This comparison has been retired.", code="comparison_closed")
+        if comparison.qualifying:
+            raise Conflict("You were told how this answer was: answers of the qualifying set stay.", code="qualifying")
         counted = not _excluded(choice)
         choice.undone_by = Undo.objects.create(annotator=annotator)
         choice.save(update_fields=["undone_by"])

@@ -19,7 +19,7 @@ from labeling.errors import Conflict, NotYours
 from labeling.models import AnnotatorProfile, Comparison, Lease, Project
 
 from . import supply
-from .annotators import annotator_profile
+from .annotators import annotator_profile, qualification_update
 
 # One annotator holds at most this many leases; beyond it, the oldest are handed out again (a tab that never came back).
 HELD_AT_MOST = 16
@@ -192,17 +192,20 @@ def _held_too_long(annotator, count: int, project: Project) -> list[Lease]:
 
 
 def _qualifying(profile: AnnotatorProfile, wanted: int, project: Project, rng) -> list[Lease]:
-    """Leases of the qualifying set; passes a person through when there is no set to take."""
-    given = Lease.objects.filter(annotator=profile.user, comparison__qualifying=True, state__in=Lease.TAKEN).count()
-    left = max(0, project.qualifying_pairs - given)
-    ids = _ids(
-        GOLD_SQL.format(order="c.id"),
-        {"qualifying": [True], "annotator": profile.user_id, "count": min(wanted, left)},
-    )
-    if not given and not ids:
-        profile.qualification = AnnotatorProfile.Qualification.PASSED
-        profile.qualified_at = timezone.now()
-        profile.save(update_fields=["qualification", "qualified_at"])
+    """Leases of the rest of the qualifying set. With nothing left to lease or answer of it, the person is passed or failed."""
+    taken = Lease.objects.filter(annotator=profile.user, comparison__qualifying=True, state__in=Lease.TAKEN)
+    states = list(taken.values_list("state", flat=True))
+    left = max(0, project.qualifying_pairs - len(states))
+    who = {"qualifying": [True], "annotator": profile.user_id, "count": min(wanted, left)}
+    ids = _ids(GOLD_SQL.format(order="c.id"), who)
+    if not ids and Lease.State.ACTIVE not in states:
+        if Lease.State.ANSWERED in states:
+            qualification_update(profile=profile, needed=1, accuracy_needed=project.qualifying_accuracy)
+        else:
+            # There is no set to take; whoever skipped all of it has shown nothing.
+            profile.qualification = AnnotatorProfile.Qualification.FAILED if states else AnnotatorProfile.Qualification.PASSED
+            profile.qualified_at = timezone.now()
+            profile.save(update_fields=["qualification", "qualified_at"])
     return [_lease(profile, comparison_id, project, rng) for comparison_id in ids]
 
 

@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from django.db.models import F
@@ -82,7 +83,7 @@ def comparisons_make_ahead(
             with fence():
                 created = comparisons_create(pairs=pairs, required_overlap=required_overlap)
         made += len(created)
-        if preference is not None:
+        if preference is not None and features is not None:
             preference = _with_waiting(preference, features, [pair.rollouts for pair in pairs])
         if progress is not None:
             progress(made, max(wanted, 1))
@@ -91,7 +92,7 @@ def comparisons_make_ahead(
     return {"made": made, "wanted": max(wanted, 0), "strategy": strategy, "exhausted": exhausted}
 
 
-def _candidates(scenarios, policy_versions) -> tuple[dict[int, dict], list[list[int]]]:
+def _candidates(scenarios, policy_versions) -> tuple[dict[int, Any], list[list[int]]]:
     found = Rollout.objects.filter(accepted=True, start_frame__state=StartFrame.State.APPROVED)
     if scenarios:
         found = found.filter(start_frame__scenario_version__scenario__in=scenarios)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 from django.conf import settings
@@ -115,4 +116,4 @@ def _http(base: str, in_process: bool) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=base, timeout=30, limits=limits, headers=headers)
     from django.core.asgi import get_asgi_application
 
-    return httpx.AsyncClient(base_url=base, timeout=60, headers=headers, transport=httpx.ASGITransport(app=get_asgi_application()))
+    return httpx.AsyncClient(base_url=base, timeout=60, headers=headers, transport=httpx.ASGITransport(app=cast(Any, get_asgi_application())))

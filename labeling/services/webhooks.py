@@ -52,10 +52,10 @@ def webhook_switch(*, webhook: Webhook, on: bool, by) -> Webhook:
 
 def choice_announce(*, choice: Choice, event: str = "choice.created") -> None:
     """Queue an event for every webhook that wants it. Call inside the transaction that wrote the choice."""
-    hooks = Webhook.objects.filter(is_active=True)
+    wanted = Webhook.objects.filter(is_active=True)
     if choice.is_simulated:
-        hooks = hooks.filter(include_simulated=True)
-    hooks = list(hooks)
+        wanted = wanted.filter(include_simulated=True)
+    hooks = list(wanted)
     if not hooks:
         return
     from core.jobs import submit

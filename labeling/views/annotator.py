@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -11,20 +11,21 @@ from labeling import services
 from labeling.api.payloads import media_url
 from labeling.models import AnnotatorProfile, Choice, Comparison, Project
 from labeling.selectors import statistics
+from labeling.views import PersonRequest
 
 EXAMPLES = 4
 
 
 @require_GET
 @role_required("annotator")
-def compare(request: HttpRequest) -> HttpResponse:
+def compare(request: PersonRequest) -> HttpResponse:
     profile = services.annotator_profile(user=request.user)
     return render(request, "labeling/compare.html", {"profile": profile, "project": Project.current()})
 
 
 @require_GET
 @role_required("annotator")
-def guide(request: HttpRequest) -> HttpResponse:
+def guide(request: PersonRequest) -> HttpResponse:
     project = Project.current()
     profile = services.annotator_profile(user=request.user)
     context = {
@@ -38,14 +39,14 @@ def guide(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @role_required("annotator")
-def guide_read(request: HttpRequest) -> HttpResponse:
+def guide_read(request: PersonRequest) -> HttpResponse:
     services.guide_mark_read(user=request.user)
     return redirect("labeling:compare")
 
 
 @require_GET
 @role_required("annotator")
-def stats(request: HttpRequest) -> HttpResponse:
+def stats(request: PersonRequest) -> HttpResponse:
     recent = (
         Choice.objects.filter(annotator=request.user)
         .select_related("comparison__start_frame__image", "comparison__rollout_a", "undone_by")

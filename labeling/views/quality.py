@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -15,25 +15,26 @@ from labeling.errors import LabelingError
 from labeling.forms import ExcludeForm, GoldForm, ProjectForm, ReasonForm, WebhookForm
 from labeling.models import AnnotatorProfile, Comparison, Exclusion, Project, Webhook
 from labeling.selectors import quality as selectors
+from labeling.views import PersonRequest
 
 
 @require_GET
 @role_required("admin")
-def quality(request: HttpRequest) -> HttpResponse:
-    context = {"overall": selectors.overall(), "charts": selectors.time_charts(), "flagged": selectors.flagged_comparisons()}
+def quality(request: PersonRequest) -> HttpResponse:
+    context = {"overall": selectors.overall(), "charts": selectors.time_charts(), "flagged": selectors.flagged_comparisons(), "queue": selectors.queue_state()}
     return render(request, "labeling/quality.html", context)
 
 
 @require_GET
 @role_required("admin")
-def annotator(request: HttpRequest, user_id: int) -> HttpResponse:
+def annotator(request: PersonRequest, user_id: int) -> HttpResponse:
     person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
     return _annotator_page(request, person, ExcludeForm(initial={"from_at": timezone.localtime().strftime("%Y-%m-%dT%H:%M")}))
 
 
 @require_POST
 @role_required("admin")
-def exclude(request: HttpRequest, user_id: int) -> HttpResponse:
+def exclude(request: PersonRequest, user_id: int) -> HttpResponse:
     person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
     form = ExcludeForm(request.POST)
     if not form.is_valid():
@@ -49,7 +50,7 @@ def exclude(request: HttpRequest, user_id: int) -> HttpResponse:
 
 @require_POST
 @role_required("admin")
-def lift(request: HttpRequest, exclusion_id: int) -> HttpResponse:
+def lift(request: PersonRequest, exclusion_id: int) -> HttpResponse:
     exclusion = get_object_or_404(Exclusion, pk=exclusion_id)
     try:
         services.exclusion_lift(exclusion=exclusion, by=request.user)
@@ -61,7 +62,7 @@ def lift(request: HttpRequest, exclusion_id: int) -> HttpResponse:
 
 @require_POST
 @role_required("admin")
-def waive(request: HttpRequest, user_id: int) -> HttpResponse:
+def waive(request: PersonRequest, user_id: int) -> HttpResponse:
     person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
     form = ReasonForm(request.POST)
     if form.is_valid():
@@ -74,16 +75,24 @@ def waive(request: HttpRequest, user_id: int) -> HttpResponse:
 
 @require_POST
 @role_required("admin")
-def fit(request: HttpRequest) -> HttpResponse:
+def fit(request: PersonRequest) -> HttpResponse:
     from core.jobs import submit
 
     job = submit(kind="labeling.annotator_model", params={"force": True}, created_by=request.user)
     return redirect(job)
 
 
+@require_POST
+@role_required("admin")
+def fill(request: PersonRequest) -> HttpResponse:
+    from core.jobs import submit
+
+    return redirect(submit(kind="labeling.pairs_ahead", params={}, created_by=request.user))
+
+
 @require_http_methods(["GET", "POST"])
 @role_required("admin")
-def gold(request: HttpRequest) -> HttpResponse:
+def gold(request: PersonRequest) -> HttpResponse:
     form = GoldForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
@@ -102,16 +111,16 @@ def gold(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @role_required("admin")
-def retire(request: HttpRequest, comparison_id: int) -> HttpResponse:
+def retire(request: PersonRequest, comparison_id: int) -> HttpResponse:
     comparison = get_object_or_404(Comparison, pk=comparison_id)
     services.comparison_retire(comparison=comparison, by=request.user, reason=request.POST.get("reason", ""))
     messages.success(request, f"Comparison {comparison.pk} is out of the queue.")
-    return redirect(request.POST.get("back") if request.POST.get("back") in ("labeling:quality", "labeling:gold") else "labeling:quality")
+    return redirect("labeling:gold" if request.POST.get("back") == "labeling:gold" else "labeling:quality")
 
 
 @require_POST
 @role_required("admin")
-def unflag(request: HttpRequest, comparison_id: int) -> HttpResponse:
+def unflag(request: PersonRequest, comparison_id: int) -> HttpResponse:
     comparison = get_object_or_404(Comparison, pk=comparison_id)
     services.comparison_unflag(comparison=comparison, by=request.user)
     messages.success(request, f"Comparison {comparison.pk} stays in the queue.")
@@ -120,7 +129,7 @@ def unflag(request: HttpRequest, comparison_id: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @role_required("admin")
-def project(request: HttpRequest) -> HttpResponse:
+def project(request: PersonRequest) -> HttpResponse:
     form = ProjectForm(request.POST or None, instance=Project.current())
     if request.method == "POST" and form.is_valid():
         services.project_save(project=form.save(commit=False), criteria=form.cleaned_data["criteria_text"], by=request.user)
@@ -131,7 +140,7 @@ def project(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @role_required("admin")
-def webhooks(request: HttpRequest) -> HttpResponse:
+def webhooks(request: PersonRequest) -> HttpResponse:
     form = WebhookForm(request.POST or None)
     secret = None
     if request.method == "POST" and form.is_valid():
@@ -146,13 +155,13 @@ def webhooks(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @role_required("admin")
-def webhook_switch(request: HttpRequest, webhook_id: int) -> HttpResponse:
+def webhook_switch(request: PersonRequest, webhook_id: int) -> HttpResponse:
     webhook = get_object_or_404(Webhook, pk=webhook_id)
     services.webhook_switch(webhook=webhook, on=not webhook.is_active, by=request.user)
     return redirect("labeling:webhooks")
 
 
-def _annotator_page(request: HttpRequest, person: User, form: ExcludeForm, status: int = 200) -> HttpResponse:
+def _annotator_page(request: PersonRequest, person: User, form: ExcludeForm, status: int = 200) -> HttpResponse:
     context = {
         "person": person,
         "profile": AnnotatorProfile.objects.get(user=person),

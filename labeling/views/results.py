@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
@@ -16,6 +17,7 @@ from labeling.forms import ChoiceFilterForm
 from labeling.models import Choice, Comparison
 from labeling.selectors.leaderboard import versions_ranked
 from labeling.selectors.rounds import ChoiceFilter, live_choices
+from labeling.views import PersonRequest
 
 CONTENT_TYPES = {"jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 # An annotator sees how versions stand only after some own answers, so that names and ranks do not lead the first ones.
@@ -24,10 +26,10 @@ OWN_ANSWERS_FIRST = 10
 
 @require_GET
 @role_required("annotator", "researcher", "admin")
-def leaderboard(request: HttpRequest) -> HttpResponse:
+def leaderboard(request: PersonRequest) -> HttpResponse:
     own = Choice.objects.filter(annotator=request.user, undone_by__isnull=True).count()
     hidden = not has_role(request.user, "researcher") and own < OWN_ANSWERS_FIRST
-    context = {"hidden": hidden, "own": own, "needed": OWN_ANSWERS_FIRST}
+    context: dict[str, Any] = {"hidden": hidden, "own": own, "needed": OWN_ANSWERS_FIRST}
     if not hidden:
         source = request.GET.get("source", "")
         where = ChoiceFilter(simulated={"people": False, "simulated": True}.get(source))
@@ -37,7 +39,7 @@ def leaderboard(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @role_required("researcher")
-def exports_page(request: HttpRequest) -> HttpResponse:
+def exports_page(request: PersonRequest) -> HttpResponse:
     form = ChoiceFilterForm(request.GET)
     context = {"form": form, "columns": [(name, kind, text) for name, (kind, text) in exports.COLUMNS.items()]}
     if form.is_valid():
@@ -50,7 +52,7 @@ def exports_page(request: HttpRequest) -> HttpResponse:
     return render(request, "labeling/exports.html", context, status=200 if form.is_valid() else 422)
 
 
-def export_response(request: HttpRequest, where: ChoiceFilter, kind: str, after, until) -> StreamingHttpResponse:
+def export_response(request: PersonRequest, where: ChoiceFilter, kind: str, after, until) -> StreamingHttpResponse:
     """An export as a download that streams: the server holds one batch at a time."""
     batches = exports.export_rows(where, until=until, after=after)
     blocks = exports.jsonl_stream(batches) if kind == "jsonl" else exports.parquet_stream(batches)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 from safetensors.numpy import save
 
 from core.media import blob_store
@@ -160,3 +161,15 @@ def test_the_queue_asks_for_more_only_when_that_can_help(project, run_job):
     Comparison.objects.update(state="done")
     ask_ahead(project=project, rng=random.Random(0), empty=True)
     assert Job.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_command_makes_pairs_and_names_what_is_missing(project, capsys):
+    a, _, _ = factories.rollouts(3)
+    slug = a.start_frame.scenario_version.scenario.slug
+    factories.rollouts(3)
+    call_command("make_pairs", "--strategy", "uniform", "--scenario", slug, "--overlap", "2")
+    assert "3 comparisons made by uniform. No pair is left." in capsys.readouterr().out
+    assert set(Comparison.objects.values_list("start_frame", "required_overlap")) == {(a.start_frame_id, 2)}
+    with pytest.raises(CommandError, match="no-such"):
+        call_command("make_pairs", "--scenario", "no-such")

@@ -212,3 +212,34 @@ def test_comparisons_are_made_once(make_comparisons):
     again = services.comparisons.NewPair((comparisons[0].rollout_b_id, comparisons[0].rollout_a_id), comparisons[0].start_frame_id, "uniform")
     assert services.comparisons_create(pairs=[again]) == []
     assert Comparison.objects.count() == 3
+
+
+def test_skipping_the_whole_qualifying_set_does_not_qualify(project, make_comparisons, annotator, researcher):
+    project.qualifying_pairs = 2
+    project.save()
+    comparisons = make_comparisons(3)
+    for comparison in comparisons[:2]:
+        services.comparison_make_gold(comparison=comparison, answer="a", by=researcher, qualifying=True)
+    for lease in services.leases_next(annotator=annotator, count=2).leases:
+        services.lease_skip(annotator=annotator, lease_id=lease.pk)
+    assert services.leases_next(annotator=annotator).leases[0].comparison == comparisons[2]
+    assert AnnotatorProfile.objects.get(user=annotator).qualification == "failed"
+
+
+def test_without_a_qualifying_set_everyone_is_let_through(project, make_comparisons, annotator):
+    project.qualifying_pairs = 5
+    project.save()
+    make_comparisons(1)
+    assert services.leases_next(annotator=annotator).status == "ok"
+    assert AnnotatorProfile.objects.get(user=annotator).qualification == "passed"
+
+
+def test_an_answer_of_the_qualifying_set_stays(project, make_comparisons, annotator, researcher, answer):
+    project.qualifying_pairs = 2
+    project.save()
+    for comparison in make_comparisons(2):
+        services.comparison_make_gold(comparison=comparison, answer="a", by=researcher, qualifying=True)
+    choice = answer(annotator)
+    with pytest.raises(Conflict) as refusal:
+        services.choice_undo(annotator=annotator, choice_id=choice.pk)
+    assert refusal.value.code == "qualifying"
