@@ -93,7 +93,7 @@ def step_figures(policy: Any, directory: Path, name: str, settings: dict[str, An
             copy.deepcopy(policy.world_model),
             text_encoder(policy),
             Path(out),
-            view=PolicyFlow,
+            view=PolicyFlow.of,
         )
         recipe.setup()
         recipe.step(0)

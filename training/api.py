@@ -50,7 +50,7 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
 
 
 class RoundWrite(serializers.Serializer[Any]):
-    parent = serializers.PrimaryKeyRelatedField(queryset=PolicyVersion.objects.all(), required=False)
+    parent = serializers.PrimaryKeyRelatedField(queryset=PolicyVersion.objects.all(), required=False)  # type: ignore[assignment]  # a field called like an attribute
     name = serializers.CharField(max_length=80, required=False, allow_blank=True)
     note = serializers.CharField(max_length=2000, required=False, allow_blank=True)
     settings = serializers.DictField(required=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rollouts.dreams.flow import velocity
 from rollouts.dreams.transformer import Context, VideoTransformer
@@ -18,6 +18,12 @@ class PolicyFlow:
 
     def __init__(self, network: VideoTransformer) -> None:
         self.network = network
+
+    @classmethod
+    def of(cls, network: nn.Module) -> PolicyFlow:
+        """As ``PolicyFlow``, for recipes that know their network as a module only."""
+        assert isinstance(network, VideoTransformer)
+        return cls(network)
 
     def encode_context(self, start_latents: Tensor, text: tuple[Tensor, Tensor], copies: int = 1) -> Context:
         """start_latents [B, C, h, w]; text (states [B, L, width], mask bool [B, L])."""

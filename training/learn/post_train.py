@@ -351,7 +351,7 @@ def main() -> None:
             policy.world_model,
             lambda prompts: policy.text.encode(prompts, limit),
             options.out,
-            view=PolicyFlow,
+            view=PolicyFlow.of,
             world=world,
             identity=f"{file_hash(options.parent / 'world_model.safetensors')}:{directory_hash(options.preferences)}",
             on_metrics=show,

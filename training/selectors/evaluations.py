@@ -67,6 +67,11 @@ def scenario_table(evaluation: Evaluation, before: Evaluation | None = None) -> 
     ]
 
 
+def cell_at(value: float) -> int:
+    """Row or column of a floor coordinate in metres."""
+    return min(CELLS - 1, int((value + FLOOR) / (2 * FLOOR) * CELLS))
+
+
 def contact_heat(evaluation: Evaluation) -> dict[str, Any]:
     """Contacts with the dog per cell of the floor, as squares of an SVG of 400 x 400 (x to the right, y up).
 
@@ -76,7 +81,7 @@ def contact_heat(evaluation: Evaluation) -> dict[str, Any]:
     for points in evaluation.episodes.filter(dog_contact=True).values_list("contact_xy", flat=True):
         for x, y in points:
             if abs(x) <= FLOOR and abs(y) <= FLOOR:
-                cell = tuple(min(CELLS - 1, int((value + FLOOR) / (2 * FLOOR) * CELLS)) for value in (x, y))
+                cell = cell_at(x), cell_at(y)
                 counts[cell] = counts.get(cell, 0) + 1
     largest = max(counts.values(), default=0)
     size = 400 // CELLS

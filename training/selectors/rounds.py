@@ -61,7 +61,7 @@ def line_chart(title: str, y: str, lines: dict[str, list[tuple[int, Any]]], **op
     for name, values in lines.items():
         at = dict(values)
         series.append({"name": name, "values": [at.get(step) for step in steps], "dashed": name.startswith("loser")})
-    axis = {"label": y, **{key: options[key] for key in ("min", "max") if key in options}}
+    axis: dict[str, Any] = {"label": y, **{key: options[key] for key in ("min", "max") if key in options}}
     return {"kind": "line", "title": title, "x": {"label": "step", "values": steps}, "y": axis, "series": series}
 
 
@@ -115,7 +115,7 @@ def error_chart(row: Round) -> dict[str, Any]:
 def noise_chart(row: Round) -> dict[str, Any]:
     """The winner's and the loser's error by noise level: solid and dashed."""
     held = points(row, "held_out")
-    levels = next((values["held_out/time_levels"] for _, values in held if values.get("held_out/time_levels")), [])
+    levels: list[float] = next((values["held_out/time_levels"] for _, values in held if values.get("held_out/time_levels")), [])
     lines: dict[str, list[tuple[int, Any]]] = {}
     for index, level in enumerate(levels):
         for side in ("winner", "loser"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -101,14 +102,9 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
         progress(start, len(episodes))
         if done.issuperset(episode.index for episode in batch):
             continue
-        rows = play(
-            policy,
-            batch,
-            dreams=evaluation.suite["dreams"],
-            evaluation=evaluation,
-            tick=lambda at=start: progress(at, len(episodes)),
-            keep=KEPT if start in (0, first_ordinary) else 0,
-        )
+        tick = partial(progress, start, len(episodes))
+        keep = KEPT if start in (0, first_ordinary) else 0
+        rows = play(policy, batch, dreams=evaluation.suite["dreams"], evaluation=evaluation, tick=tick, keep=keep)
         with ctx.fence():
             Episode.objects.bulk_create(rows, ignore_conflicts=True)
             publish(evaluation.topic, "episodes", {"done": start + len(batch), "total": len(episodes)})

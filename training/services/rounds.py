@@ -204,6 +204,7 @@ def rounds_reconcile() -> int:
     lost = Round.objects.filter(state=Round.State.RUNNING, job__state__in=[Job.State.FAILED, Job.State.CANCELLED])
     for row in lost.select_related("job"):
         job = row.job
+        assert job is not None  # for the type checker: the filter is about its state
         if job.state == Job.State.FAILED:
             changed += round_fail(row=row, error=job.error)
         else:

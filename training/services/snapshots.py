@@ -17,6 +17,7 @@ from core.events import publish
 from core.jobs import JobContext
 from core.media import blob_bytes, blob_path, blob_store
 from labeling.selectors import ChoiceRow, choices_for_round
+from rollouts.dreams.codec import Codec
 from rollouts.images import png_decode, scaled
 from rollouts.models import PolicyVersion, Rollout, StartFrame
 from rollouts.services import policy_load
@@ -91,7 +92,7 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
             frames=usable[choice.rollout_a].frame_count - 1,
             strength=choice.strength,
             annotator_weight=choice.weight,
-            origin="old" if choice.created_at < row.parent.created_at else "new",
+            origin="old" if choice.created_at and choice.created_at < row.parent.created_at else "new",
         )
         if not rows:
             counts["skipped"]["no preference (both bad, or no weight)"] += 1
@@ -185,7 +186,7 @@ def usable_rollouts(choices: list[ChoiceRow], parent: PolicyVersion) -> dict[int
 class ClipPool:
     """Each rollout's latents once, each start frame's once, in the order of first use."""
 
-    def __init__(self, codec: torch.nn.Module) -> None:
+    def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self.index: dict[int, int] = {}
         self.latents: list[torch.Tensor] = []

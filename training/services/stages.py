@@ -9,12 +9,14 @@ import copy
 import shutil
 import subprocess
 import time
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings as site_settings
 
 from core.events import publish
 from core.jobs import JobContext
+from rollouts.dreams.transformer import VideoTransformer
+from rollouts.dreams.value_head import ValueHead
 from rollouts.models import PolicyVersion
 from rollouts.services import policy_load, policy_version_create, policy_version_materialize
 from training.learn.gate import decide
@@ -35,7 +37,7 @@ def stage_run(*, round_id: int, stage: str, ctx: JobContext) -> dict[str, Any]:
     row = round_at_stage(round_id=round_id, stage=stage, job=ctx.job)
     if row is None:
         return {"skipped": "the round went on, or was cancelled"}
-    return RUN[stage](row, parse(row.settings), ctx)
+    return RUN[Round.Stage(stage)](row, parse(row.settings), ctx)
 
 
 def run_snapshot(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def run_post_train(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
         copy.deepcopy(policy.world_model),  # the loaded parent is shared with whatever this process does next
         text_encoder(policy),
         work_directory(row) / "post_train",
-        view=PolicyFlow,
+        view=PolicyFlow.of,
         identity=f"{row.parent.components['world_model']}:{row.snapshot.sha256}",
         on_metrics=on_metrics,
         check_cancelled=ctx.check_cancelled,
@@ -100,9 +102,9 @@ def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(policy_version_materialize(row.parent), directory)
     shutil.copyfile(weights, directory / "world_model.safetensors")
-    network = load_part(directory, "world_model")
+    network = cast(VideoTransformer, load_part(directory, "world_model"))
     head, report = refresh(
-        load_part(directory, "value_head"),
+        cast(ValueHead, load_part(directory, "value_head")),
         network,
         data,
         TextTable(text_encoder(policy), data.prompts),
@@ -135,7 +137,7 @@ def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
 def run_evaluate(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
     """Parent and child on the same episodes. A parent that played this suite before is not played again."""
     started = time.monotonic()
-    versions = [("parent", row.parent), ("child", row.child)]
+    versions = [("parent", row.parent), ("child", child_of(row))]
     found: dict[str, Any] = {}
     for number, (role, version) in enumerate(versions):
         evaluation = evaluation_ensure(version=version, settings=settings.suite, created_by=row.created_by)
@@ -151,7 +153,7 @@ def run_evaluate(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[s
 
 def run_gate(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:
     started = time.monotonic()
-    rows = [evaluation_ensure(version=version, settings=settings.suite) for version in (row.parent, row.child)]
+    rows = [evaluation_ensure(version=version, settings=settings.suite) for version in (row.parent, child_of(row))]
     if any(evaluation.state != Evaluation.State.DONE for evaluation in rows):
         raise TrainingError("The evaluation of parent or child is not complete.", "incomplete")
     report = decide(evaluation_pairs(parent=rows[0], child=rows[1]), settings.gate)
@@ -168,6 +170,13 @@ RUN = {
     Round.Stage.EVALUATE: run_evaluate,
     Round.Stage.GATE: run_gate,
 }
+
+
+def child_of(row: Round) -> PolicyVersion:
+    """The version that the round made. Raises TrainingError before it has."""
+    if row.child is None:
+        raise TrainingError("The round has not made its version yet.", "no_child")
+    return row.child
 
 
 def text_encoder(policy: Any):

@@ -87,6 +87,7 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
 
 def viewer_of(episode: Episode) -> dict:
     """The dream and what happened, drawn from one clock."""
+    assert episode.dreamed is not None and episode.real is not None  # noqa: PT018  only such episodes are shown
     size = {"columns": Rollout.COLUMNS, "frame_count": episode.frame_count, "fps": 3, "width": episode.frame_size, "height": episode.frame_size}
     return {
         "rollouts": [

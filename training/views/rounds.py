@@ -159,7 +159,7 @@ def schedule_save(request: HttpRequest) -> HttpResponse:
     form = ScheduleForm(request.POST)
     if not form.is_valid():
         for name, errors in form.errors.items():
-            messages.error(request, f"{form.fields[name].label or name}: {' '.join(errors)}")
+            messages.error(request, f"{form.fields[name].label or name}: {' '.join(map(str, errors))}")
         return redirect("training:rounds")
     try:
         row = services.round_schedule_save(**form.cleaned_data, by=request.user)

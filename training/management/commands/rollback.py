@@ -22,11 +22,11 @@ class Command(BaseCommand):
             for version in PolicyVersion.objects.order_by("created_at"):
                 self.stdout.write(f"{'*' if version.is_active else ' '} {version.name:<40} {version.state:<10} {version.created_at:%Y-%m-%d %H:%M}")
             return
-        version = PolicyVersion.objects.filter(name=name).first()
-        if version is None:
+        found = PolicyVersion.objects.filter(name=name).first()
+        if found is None:
             raise CommandError(f"There is no version “{name}”. Without a name this command lists them.")
         try:
-            version_rollback(version=version, by=None, reason=options["reason"] or "manage.py rollback")
+            version_rollback(version=found, by=None, reason=options["reason"] or "manage.py rollback")
         except JobProblem as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"“{version.name}” is active.")
+        self.stdout.write(f"“{found.name}” is active.")

@@ -106,7 +106,7 @@ class Command(BaseCommand):
             TimeElapsedColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        with Progress(*columns, console=Console(file=self.stdout._out)) as progress:
+        with Progress(*columns, console=Console()) as progress:
             bars = {stage: progress.add_task(Round.Stage(stage).label, total=1.0, start=False, text="") for stage in Round.STAGES}
             worker = self.work_here() if here else None
             try:
@@ -123,7 +123,7 @@ class Command(BaseCommand):
                     worker.set()
                     kill_idle()
 
-    def draw(self, row: Round, progress: Progress, bars: dict[str, Any]) -> None:
+    def draw(self, row: Round, progress: Progress, bars: dict[Any, Any]) -> None:
         at = Round.STAGES.index(row.stage)
         for index, stage in enumerate(Round.STAGES):
             done = index < at or row.state in (Round.State.PROMOTED, Round.State.REJECTED)
