@@ -126,7 +126,9 @@ CACHES = {
 
 # Celery only wakes workers: the job row is the truth. So a message may be lost or come twice without harm.
 CELERY_BROKER_URL = env.url(
-    "CELERY_BROKER_URL", REDIS_URL.replace("unix://", "redis+socket://", 1), schemes=("redis", "rediss", "redis+socket", "amqp", "amqps")
+    "CELERY_BROKER_URL",
+    REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host="),
+    schemes=("redis", "rediss", "redis+socket", "amqp", "amqps"),
 )
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "system"

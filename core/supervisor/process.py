@@ -33,6 +33,7 @@ class Child:
     user: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] | None = None
+    restart_delay_s: float = 0.5
     process: asyncio.subprocess.Process | None = None
     stopping: bool = False
     last_words: list[str] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Child:
                 raise GaveUp(f"{self.name} died {len(deaths)} times in {_WITHIN_S:.0f} s ({how}): {' / '.join(self.last_words[-3:])}")
             say("up", f"{self.name} died ({how}); it is started again")
             self._kill_group()  # what it started goes with it
-            await asyncio.sleep(min(10.0, 0.5 * 2 ** (len(deaths) - 1)))
+            await asyncio.sleep(min(10.0, self.restart_delay_s * 2 ** (len(deaths) - 1)))
             if self.stopping:
                 return
             await self.start(say)

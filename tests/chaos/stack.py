@@ -61,6 +61,7 @@ class Stack:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = clean_environment(home, **settings)
+        self.database = settings.get("DATABASE_URL") or servers.postgres_url(home)
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [*MANAGE, "up", "--port", str(self.port), *arguments], cwd=ROOT, env=self.environment,
@@ -134,7 +135,7 @@ class Stack:
             return 0
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(servers.postgres_url(self.home))
+        connection = psycopg2.connect(self.database)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(sql, values)

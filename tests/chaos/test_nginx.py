@@ -5,11 +5,14 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
+import psycopg2
 import pytest
 import requests
 from websockets.sync.client import connect
 
+from core import servers
 from tests.chaos.stack import ROOT, Stack, free_port, wait_for
 
 pytestmark = [
@@ -34,7 +37,16 @@ def site(tmp_path_factory):
     """The product behind nginx, and a signed-in session."""
     home, front = tmp_path_factory.mktemp("home"), free_port()
     url = f"http://127.0.0.1:{front}"
-    stack = Stack(home, DREAMFORK_URL=url, DREAMFORK_BEHIND_PROXY="true", DREAMFORK_X_ACCEL="true")
+    # Here also the database and the broker are someone else's, as in production.
+    ours = Path(os.environ["DREAMFORK_HOME"])
+    administration = psycopg2.connect(servers.postgres_url(ours).replace("/dreamfork?", "/postgres?"))
+    administration.autocommit = True
+    administration.cursor().execute("CREATE DATABASE behind_nginx")
+    administration.close()
+    stack = Stack(
+        home, DREAMFORK_URL=url, DREAMFORK_BEHIND_PROXY="true", DREAMFORK_X_ACCEL="true",
+        DATABASE_URL=servers.postgres_url(ours).replace("/dreamfork?", "/behind_nginx?"), REDIS_URL=f"{servers.valkey_url(ours)}?db=9",
+    )  # fmt: skip
     text = (ROOT / "docker" / "nginx.conf").read_text()
     for old, new in {
         "web:8000": f"127.0.0.1:{stack.port}", "listen 80;": f"listen 127.0.0.1:{front};", "/data/blobs/": f"{home}/blobs/",
@@ -64,7 +76,7 @@ def site(tmp_path_factory):
 
 
 def test_nginx_sends_media_after_the_check(site):
-    url, session, _ = site
+    url, session, stack = site
     address = f"{url}/media/{hashlib.sha256(DATA).hexdigest()}"
     assert requests.get(address).status_code == 401
     answer = session.get(address)
@@ -74,6 +86,7 @@ def test_nginx_sends_media_after_the_check(site):
     assert answer.headers["ETag"] == f'"{hashlib.sha256(DATA).hexdigest()}"'
     assert "immutable" in answer.headers["Cache-Control"]
     part = session.get(address, headers={"Range": "bytes=1000-1999"})
+    assert not any("postgres" in process.name() for process in stack.family()), "a database that is given is used, not started"
     assert (part.status_code, part.content) == (206, DATA[1000:2000])
     assert session.get(address, headers={"Range": f"bytes={len(DATA)}-"}).status_code == 416
     assert session.get(address, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
