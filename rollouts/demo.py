@@ -11,17 +11,19 @@ from typing import Any
 import structlog
 from django.db import transaction
 
-from core.jobs import submit
+from core.jobs import JobContext, submit
+from core.models import Job
 from rollouts import services
 from rollouts.models import PolicyVersion, Scenario, StartFrame
 
 log = structlog.get_logger(__name__)
 
-CAPTURED = 2
+CAPTURED = 3
 GENERATED = 2
-# A generated frame is only approved here if the probe agrees with the words; so a few more are tried.
+# A generated frame is only approved here if the probe agrees with the words; the others wait for an admin's review.
 GENERATED_TRIES = 8
 ROLLOUTS = 4
+JOB_KIND = "rollouts.demo"
 
 SCENARIOS: list[dict[str, Any]] = [
     {
@@ -78,8 +80,9 @@ SCENARIOS: list[dict[str, Any]] = [
 
 
 def load() -> dict[str, int]:
-    """Create the demo scenarios with approved start frames, and submit the sampling of their rollouts.
+    """Create the demo scenarios with captured, approved start frames, and submit the jobs that dream from them.
 
+    Quick: nothing is dreamed here. One more job (`generate`) adds start frames of the world model's own.
     Returns {"scenarios": n, "start_frames": n, "jobs": n} of what was made by this call.
     Raises RolloutsError if the base weights are missing.
     """
@@ -89,24 +92,51 @@ def load() -> dict[str, int]:
     for number, entry in enumerate(SCENARIOS):
         scenario, created = _scenario(entry)
         made["scenarios"] += created
-        approved = list(StartFrame.objects.filter(scenario_version__scenario=scenario, state="approved").order_by("pk").values_list("pk", flat=True))
-        if not approved:
-            approved = _frames(scenario, version, seed=1000 * number)
-            made["start_frames"] += len(approved)
-        frames.append(approved[: CAPTURED + GENERATED])
+        captured = StartFrame.objects.filter(scenario_version__scenario=scenario, source="captured")
+        if not captured.exists():
+            rows = services.start_frame_capture(scenario_version=scenario.current, policy_version=None, n=CAPTURED, seed=1000 * number)
+            services.start_frames_review(ids=[row.pk for row in rows], state="approved", by=None, note="demo content")
+            made["start_frames"] += len(rows)
+        frames.append(list(captured.filter(state="approved").order_by("pk").values_list("pk", flat=True)[:CAPTURED]))
     # One frame of every scenario first: pairs of all kinds can be compared while the rest is still dreamed.
     first = [some[0] for some in frames if some]
     rest = [pk for layer in zip_longest(*(some[1:] for some in frames)) for pk in layer if pk is not None]
     for name, part in (("first", first), ("rest", rest)):
         if part:
-            job = submit(
-                kind="rollouts.sample",
-                params={"start_frames": part, "policy_version": version.pk, "n": ROLLOUTS, "seed": 0},
-                idempotency_key=f"demo:{version.pk}:{name}",
-            )
-            made["jobs"] += job.attempt == 0
+            params = {"start_frames": part, "policy_version": version.pk, "n": ROLLOUTS, "seed": 0}
+            made["jobs"] += _submit("rollouts.sample", params, f"demo:{version.pk}:{name}")
+    made["jobs"] += _submit(JOB_KIND, {"policy_version": version.pk}, f"demo:{version.pk}:generate")
     log.info("demo.rollouts", **made)
     return made
+
+
+def generate(*, version: PolicyVersion, ctx: JobContext) -> dict[str, Any]:
+    """The job: let the probe read the captured frames, generate start frames, approve those it agrees with, dream from them.
+
+    Goes on where an interrupted one was: frames of the same words and seeds are the same rows.
+    """
+    unread = StartFrame.objects.filter(scenario_version__scenario__origin=Scenario.Origin.DEMO, probe={})
+    services.start_frames_probe(start_frames=unread.select_related("scenario_version__scenario"), policy_version=version, ctx=ctx)
+    good: list[int] = []
+    for number, entry in enumerate(SCENARIOS):
+        scenario = Scenario.objects.get(slug=entry["slug"])
+        rows = services.start_frames_imagine(scenario_version=scenario.current, policy_version=version, n=GENERATED_TRIES, seed=1000 * number, ctx=ctx)
+        good += [row.pk for row in rows if row.probe.get("agrees")][:GENERATED]
+    with ctx.fence():
+        open_ones = StartFrame.objects.filter(pk__in=good, state="proposed").values_list("pk", flat=True)
+        services.start_frames_review(ids=list(open_ones), state="approved", by=None, note="demo content")
+    if good:
+        approved = StartFrame.objects.filter(pk__in=good, state="approved").order_by("pk").values_list("pk", flat=True)
+        params = {"start_frames": list(approved), "policy_version": version.pk, "n": ROLLOUTS, "seed": 0}
+        _submit("rollouts.sample", params, f"demo:{version.pk}:generated")
+    return {"approved": len(good), "generated": GENERATED_TRIES * len(SCENARIOS)}
+
+
+def _submit(kind: str, params: dict[str, Any], key: str) -> bool:
+    """Whether the job is new."""
+    known = Job.objects.filter(idempotency_key=key).exists()
+    submit(kind=kind, params=params, idempotency_key=key)
+    return not known
 
 
 @transaction.atomic
@@ -119,13 +149,3 @@ def _scenario(entry: dict[str, Any]) -> tuple[Scenario, bool]:
     scenario = services.scenario_create(name=name, content=content, created_by=None, origin=Scenario.Origin.DEMO, slug=slug)
     services.scenario_set_state(scenario=scenario, state="active", by=None, reason="demo content")
     return scenario, True
-
-
-def _frames(scenario: Scenario, version: PolicyVersion, seed: int) -> list[int]:
-    """Capture and generate start frames; approve the captured ones and those generated ones that the probe agrees with."""
-    captured = services.start_frame_capture(scenario_version=scenario.current, policy_version=version, n=CAPTURED, seed=seed)
-    generated = services.start_frames_imagine(scenario_version=scenario.current, policy_version=version, n=GENERATED_TRIES, seed=seed)
-    good = [row for row in generated if row.probe.get("agrees")][:GENERATED]
-    ids = [row.pk for row in [*captured, *good]]
-    services.start_frames_review(ids=ids, state="approved", by=None, note="demo content")
-    return ids

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.jobs import JobContext, job
-from rollouts import services
+from rollouts import demo, services
 from rollouts.models import MiningRun, PolicyVersion, ScenarioVersion, StartFrame
 from rollouts.services.versions import ROUTINE
 
@@ -75,6 +75,12 @@ def probe(ctx: JobContext, *, start_frames: list[int], policy_version: int) -> d
         policy_version=PolicyVersion.objects.get(pk=policy_version),
         ctx=ctx,
     )
+
+
+@job(demo.JOB_KIND, queue="gpu", max_attempts=3, title="Demo start frames")
+def demo_frames(ctx: JobContext, *, policy_version: int) -> dict[str, Any]:
+    """Start frames of the world model's own for the demo scenarios."""
+    return demo.generate(version=PolicyVersion.objects.get(pk=policy_version), ctx=ctx)
 
 
 @job("rollouts.mine", queue="gpu", max_attempts=2)

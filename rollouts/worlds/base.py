@@ -15,6 +15,11 @@ import numpy as np
 
 HOUSEHOLD_ID = "dreamfork/Household-v0"
 
+# MuJoCo picks its renderer when it is first imported, by whatever module that happens to be; all of ours come through here.
+# Without a screen only software or EGL can work.
+if "mujoco" not in sys.modules and sys.platform == "linux" and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("MUJOCO_GL", "osmesa")
+
 
 @runtime_checkable
 class World(Protocol):
@@ -60,9 +65,6 @@ def make_world(name: str, **settings: Any) -> World:
 
 
 def _household(**settings: Any) -> World:
-    # MuJoCo picks its renderer when it is first imported; without a screen only software or EGL can work.
-    if "mujoco" not in sys.modules and sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "osmesa")
     from .household.env import HouseholdEnv
 
     return HouseholdEnv(**settings)

@@ -1,6 +1,5 @@
 """Sampling, imagining, capturing and mining with tiny random weights: everything but the quality is real."""
 
-import json
 from io import StringIO
 
 import numpy as np
@@ -12,7 +11,7 @@ from safetensors.numpy import load
 from core.jobs import job_cancel, submit
 from core.media import blob_bytes
 from core.models import Event
-from rollouts import closed_loop, services
+from rollouts import closed_loop, factors, services
 from rollouts.images import png_decode, sprite_frames
 from rollouts.models import MiningCandidate, MiningRun, Rollout, StartFrame, Verification
 from rollouts.services.rollouts import MAX_TRIES
@@ -299,21 +298,29 @@ def test_the_mine_command_says_what_it_found(tiny_version):
     assert "2 tried" in out.getvalue()
 
 
-def test_the_demo_is_loaded_once(tiny_version, monkeypatch):
+def test_the_demo_is_loaded_once(tiny_version, run_job, monkeypatch):
     from core.models import Job
     from rollouts import demo
 
-    monkeypatch.setattr(demo, "GENERATED_TRIES", 2)
     first = demo.load()
-    assert first["scenarios"] == len(demo.SCENARIOS)
-    assert first["start_frames"] >= 2 * len(demo.SCENARIOS)
-    states = set(StartFrame.objects.filter(source="captured").values_list("state", flat=True))
-    assert states == {"approved"}
-    jobs = Job.objects.filter(kind="rollouts.sample").count()
-    assert jobs == first["jobs"] == 2
-    sampled = [pk for job in Job.objects.filter(kind="rollouts.sample") for pk in job.params["start_frames"]]
-    assert sorted(sampled) == sorted(StartFrame.objects.filter(state="approved").values_list("pk", flat=True))
-    again = demo.load()
-    assert (again["scenarios"], again["start_frames"]) == (0, 0)
-    assert Job.objects.filter(kind="rollouts.sample").count() == jobs
-    json.dumps(again)
+    assert first == {"scenarios": len(demo.SCENARIOS), "start_frames": demo.CAPTURED * len(demo.SCENARIOS), "jobs": 3}
+    assert set(StartFrame.objects.values_list("source", "state")) == {("captured", "approved")}
+    jobs = list(Job.objects.filter(kind="rollouts.sample").order_by("created_at"))
+    # The first job dreams from one frame of every scenario, the second from the rest.
+    scenarios = StartFrame.objects.filter(pk__in=jobs[0].params["start_frames"]).values_list("scenario_version__scenario", flat=True)
+    assert len(set(scenarios)) == len(jobs[0].params["start_frames"]) == len(demo.SCENARIOS)
+    sampled = [pk for job in jobs for pk in job.params["start_frames"]]
+    assert sorted(sampled) == sorted(StartFrame.objects.values_list("pk", flat=True))
+    assert demo.load() == {"scenarios": 0, "start_frames": 0, "jobs": 0}
+
+    monkeypatch.setattr(demo, "GENERATED_TRIES", 2)
+    job = run_job(Job.objects.get(kind="rollouts.demo"))
+    assert job.state == "succeeded", job.traceback
+    assert not StartFrame.objects.filter(probe={}).exists()
+    generated = StartFrame.objects.filter(source="generated")
+    assert generated.count() == 2 * len(demo.SCENARIOS)
+    approved = generated.filter(state="approved")
+    assert all(frame.probe["agrees"] for frame in approved)
+    assert Job.objects.filter(idempotency_key__endswith=":generated").exists() == approved.exists()
+    for entry in demo.SCENARIOS:
+        assert not factors.world_objection(entry["prompt"])
