@@ -1,9 +1,10 @@
+import pytest
 import torch
 
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
 from rollouts.dreams.value_head import ValueHead
 from training.learn.preferences import PreferenceData, TextTable
-from training.learn.value_refresh import ValueHeadSettings, extract, fold_of, refresh, scores
+from training.learn.value_refresh import ValueHeadSettings, extract, fit_scale, fold_of, refresh, scores
 
 CONFIG = TransformerConfig(frames=4, tubelet=2, patch=2, channels=2, grid=4, width=32, layers=2, heads=2, text_width=6, text_tokens=8)
 
@@ -97,3 +98,12 @@ def test_a_head_without_choices_is_unchanged():
     assert report["after"]["pair_accuracy"] is None
     for name, value in head.state_dict().items():
         torch.testing.assert_close(value, new.state_dict()[name])
+
+
+def test_calibration_takes_overconfidence_back():
+    g = torch.Generator().manual_seed(0)
+    truth = torch.randn(4000, generator=g)
+    happened = (torch.rand(4000, generator=g) < truth.sigmoid()).float()
+    assert fit_scale(4 * truth, happened) == pytest.approx(0.25, rel=0.1)
+    assert fit_scale(truth, happened) == pytest.approx(1.0, rel=0.1)
+    assert fit_scale(torch.zeros(0), torch.zeros(0)) == 1.0

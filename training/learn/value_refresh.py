@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class ValueHeadSettings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ValueHeadSettings:
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        unknown = sorted(set(values) - {entry.name for entry in fields(cls)})
         if unknown:
             raise ValueError(f"unknown value head settings: {', '.join(unknown)}")
         return cls(**values)
@@ -171,19 +172,42 @@ def scores(head: ValueHead, tokens_KNMD: Tensor) -> tuple[Tensor, Tensor]:
     return success, torch.stack([score for _, score in parts]).mean(0)
 
 
+def fit_scale(margins: Tensor, happened: Tensor) -> float:
+    """The factor on margins that makes ``sigmoid(scale * margin)`` most likely: temperature scaling (Guo et al. 2017).
+
+    Bounded to [0.02, 5], so that a handful of pairs can not claim certainty; 1 without any pair.
+    """
+    if margins.numel() == 0:
+        return 1.0
+    scales = torch.logspace(math.log10(0.02), math.log10(5.0), 200)
+    nll = F.binary_cross_entropy_with_logits(scales[:, None] * margins, happened.expand(len(scales), -1), reduction="none").mean(1)
+    return float(scales[int(nll.argmin())])
+
+
 @dataclass
 class Judged:
-    """Predictions for held-out judgements, gathered over folds."""
+    """Predictions for held-out judgements, gathered over folds: margins score(a) - score(b) and whether a was chosen."""
 
-    preferred: list[float]
-    happened: list[float]
-    success: list[float]
-    succeeded: list[float]
-    beats_frozen: list[bool]
+    margins: list[float] = field(default_factory=list)
+    happened: list[float] = field(default_factory=list)
+    folds: list[int] = field(default_factory=list)
+    success: list[float] = field(default_factory=list)
+    succeeded: list[float] = field(default_factory=list)
+    beats_frozen: list[bool] = field(default_factory=list)
 
-    def report(self) -> dict[str, Any]:
+    def scale(self, without: int | None = None) -> float:
+        """The calibrating factor, from every fold but one."""
+        kept = [i for i, fold in enumerate(self.folds) if fold != without]
+        return fit_scale(torch.tensor([self.margins[i] for i in kept]), torch.tensor([self.happened[i] for i in kept]))
+
+    def probabilities(self, calibrated: bool) -> Tensor:
+        """P(a chosen); calibrated by a factor that never saw the fold that it is used on."""
+        scales = {fold: self.scale(without=fold) if calibrated else 1.0 for fold in set(self.folds)}
+        return torch.tensor([scales[fold] * margin for fold, margin in zip(self.folds, self.margins, strict=True)]).sigmoid()
+
+    def report(self, *, calibrated: bool) -> dict[str, Any]:
         """Pair accuracy, ECE with its reliability table, success accuracy, and how often a chosen clip beats its frozen twin."""
-        p, y = torch.tensor(self.preferred), torch.tensor(self.happened)
+        p, y = self.probabilities(calibrated), torch.tensor(self.happened)
         right = int(((p > 0.5) == (y > 0.5)).sum()) if len(p) else 0
         ece, table = expected_calibration_error(p, y)
         success, succeeded = torch.tensor(self.success), torch.tensor(self.succeeded)
@@ -198,7 +222,7 @@ class Judged:
         }
 
 
-def judge(head: ValueHead, features: Features, judgements: list[dict[str, Any]], into: Judged) -> None:
+def judge(head: ValueHead, features: Features, judgements: list[dict[str, Any]], into: Judged, fold: int = 0) -> None:
     """Add a head's predictions for these judgements. Ties and both bad have no winner to get right."""
     if not judgements:
         return
@@ -207,7 +231,8 @@ def judge(head: ValueHead, features: Features, judgements: list[dict[str, Any]],
     for row in judgements:
         a, b = row["a"], row["b"]
         if row["answer"] in ("a", "b"):
-            into.preferred.append(float(torch.sigmoid(score[a] - score[b])))
+            into.margins.append(float(score[a] - score[b]))
+            into.folds.append(fold)
             into.happened.append(float(row["answer"] == "a"))
             winner = a if row["answer"] == "a" else b
             into.beats_frozen.append(bool(score[winner] > frozen[winner]))
@@ -240,7 +265,7 @@ def refresh(
     network.train(False)
     total = settings.folds + 2
     features = extract(network, head.layer, data, text, settings, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
-    before, after = Judged([], [], [], [], []), Judged([], [], [], [], [])
+    before, after = Judged(), Judged()
     judge(head, features, data.judgements, before)
     for fold in range(settings.folds):
         held = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) == fold]
@@ -249,7 +274,19 @@ def refresh(
             continue
         candidate = copy.deepcopy(head).train(True)
         fit(candidate, features, kept, settings, tick=lambda k, n, f=fold: tell(1 + f + k / n, total, f"fold {f + 1} of {settings.folds}"))
-        judge(candidate.train(False), features, held, after)
+        judge(candidate.train(False), features, held, after, fold)
     final = copy.deepcopy(head).train(True)
     theta = fit(final, features, data.judgements, settings, tick=lambda k, n: tell(1 + settings.folds + k / n, total, "all choices"))
-    return final.train(False), {"before": before.report(), "after": after.report(), "theta": theta, "settings": settings.to_dict()}
+    # What calibrates held-out folds also calibrates the head that saw them all: differences of scores become log odds.
+    scale = after.scale()
+    with torch.no_grad():
+        final.score.weight.mul_(scale)
+        final.score.bias.mul_(scale)
+    report = {
+        "before": before.report(calibrated=False),
+        "after": after.report(calibrated=True),
+        "theta": theta,
+        "scale": scale,
+        "settings": settings.to_dict(),
+    }
+    return final.train(False), report
