@@ -102,7 +102,11 @@ def main() -> None:
     if chromium_path() is None:
         raise SystemExit(MISSING)
     started = time.time()
-    with tempfile.TemporaryDirectory(prefix="dreamfork-bench-") as home, Site(Path(home), pairs=PAIRS + PIXEL_PAIRS + 20, people={"annotator": ["bench"]}) as site, chromium() as browser:
+    with (
+        tempfile.TemporaryDirectory(prefix="dreamfork-bench-") as home,
+        Site(Path(home), pairs=PAIRS + PIXEL_PAIRS + 20, people={"annotator": ["bench"]}) as site,
+        chromium() as browser,
+    ):
         page = browser.new_context(base_url=site.url, viewport={"width": 1440, "height": 900}).new_page()
         sign_in(page, site.sign_in_link("bench"))
         page.add_init_script(WATCH)
@@ -118,7 +122,7 @@ def main() -> None:
             if number in (10, PAIRS):
                 memory[number] = measure(session, process)
                 load.append(os.getloadavg()[0])
-        all_saved(page)
+        all_saved(page, timeout_s=120)
         seen = page.evaluate("() => ({painted: bench.painted, frames: bench.frames, apart: bench.apart})")
         page.evaluate("() => { bench.readPixels = true }")
         for number in range(PIXEL_PAIRS):
@@ -126,7 +130,7 @@ def main() -> None:
             page.wait_for_timeout(4500)
             press(page, KEYS[number % len(KEYS)], 0.3)
         pixels = page.evaluate("() => ({seen: bench.pixels, apart: bench.pixelsApart, unknown: bench.unknown})")
-        all_saved(page)
+        all_saved(page, timeout_s=120)
         rows = site.query("SELECT count(*), count(DISTINCT comparison_id) FROM labeling_choice")[0]
     assert rows == (PAIRS + PIXEL_PAIRS, PAIRS + PIXEL_PAIRS), f"{rows[0]} answers to {rows[1]} pairs are stored"
     latency = np.asarray(seen["painted"])

@@ -55,10 +55,13 @@ def answer(page: Page, key: str) -> None:
     page.wait_for_timeout(170)  # a shorter look is taken for a key that bounced
     page.keyboard.press(key)
     page.wait_for_function(
-        "before => { const p = document.querySelector('[data-island=player]'); return p.dataset.lease !== before || p.querySelector('.player-work').hidden }", arg=lease
+        "before => { const p = document.querySelector('[data-island=player]'); return p.dataset.lease !== before || p.querySelector('.player-work').hidden }",
+        arg=lease,
     )
 
 
 def all_saved(page: Page, timeout_s: float = 30) -> None:
     """Wait until the server has every answer."""
-    expect(page.locator(".player-outbox")).to_have_text("All saved", timeout=timeout_s * 1000)
+    expect(page.locator(".player-outbox"), f"the player says: {page.locator('.player-banner').inner_text()!r}").to_have_text(
+        "All saved", timeout=timeout_s * 1000
+    )

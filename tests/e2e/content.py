@@ -12,7 +12,6 @@ import sys
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ.setdefault("MUJOCO_GL", "egl")  # rendered in software, without a display
 django.setup()
 
 import numpy as np  # noqa: E402
@@ -25,9 +24,9 @@ from labeling.services.comparisons import NewPair, comparisons_create  # noqa: E
 from rollouts.images import png_bytes, sprite_sheet  # noqa: E402
 from rollouts.models import PolicyVersion, Rollout, Scenario, ScenarioVersion, StartFrame  # noqa: E402
 from rollouts.services.frames import start_frame_create  # noqa: E402
+from rollouts.worlds import World, make_world  # noqa: E402
 from rollouts.worlds.household.camera import to_frame  # noqa: E402
 from rollouts.worlds.household.demonstrators import Demonstrator  # noqa: E402
-from rollouts.worlds.household.env import HouseholdEnv  # noqa: E402
 
 SKILLS = ("careful", "careless", "clumsy", "play")  # six pairs a start frame
 STEPS = 12
@@ -35,7 +34,7 @@ SIZE = 96
 PROMPTS = ("go to the red ball", "go to the green can", "bring the yellow ball to the mat")
 
 
-def episode(env: HouseholdEnv, seed: int, skill: str, prompt: str) -> dict:
+def episode(env: World, seed: int, skill: str, prompt: str) -> dict:
     """13 frames of one demonstrator, from the start frame that belongs to `seed`."""
     _, info = env.reset(seed=seed, options={"prompt": prompt, "factors": {"dog": "lying", "dog_place": "on_path"}})
     actor = Demonstrator(info["task"], skill, np.random.default_rng([seed, SKILLS.index(skill)]))
@@ -55,7 +54,7 @@ def episode(env: HouseholdEnv, seed: int, skill: str, prompt: str) -> dict:
 @transaction.atomic
 def load(pairs: int) -> int:
     """Make at least `pairs` open comparisons. Returns how many there are."""
-    env = HouseholdEnv(width=SIZE, height=SIZE)
+    env = make_world("household", width=SIZE, height=SIZE)
     version = PolicyVersion.objects.create(name="demonstrators", components={}, state="candidate")
     scenario = Scenario.objects.create(slug="dog-on-the-way", name="Dog on the way", state="active")
     text = ScenarioVersion.objects.create(scenario=scenario, number=1, prompt=PROMPTS[0], scene_text="a dog lies on the way")

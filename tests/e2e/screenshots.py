@@ -65,7 +65,8 @@ def take(browser: Browser, site: Site) -> None:
 
 def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="dreamfork-pictures-") as home, Site(Path(home), pairs=60, people={"annotator": ["ann"] * 3}) as site, chromium() as browser:
+    people = {"annotator": ["ann"] * len(LOOKS)}
+    with tempfile.TemporaryDirectory(prefix="dreamfork-pictures-") as home, Site(Path(home), pairs=60, people=people) as site, chromium() as browser:
         take(browser, site)
     print("\n".join(str(path.relative_to(ROOT)) for path in sorted(OUT.glob("*.png"))))
 

@@ -66,7 +66,10 @@ class Site:
     def start_web(self) -> None:
         log = (self.home / "web.log").open("ab")
         self._web = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(self.port), "--no-access-log", "--lifespan", "off", "--ws", "websockets-sansio"],
+            [
+                sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(self.port),
+                "--no-access-log", "--lifespan", "off", "--ws", "websockets-sansio",
+            ],
             cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + 60

@@ -11,7 +11,22 @@ from tests.e2e.site import ROOT
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = {
     "annotator": ["/label/guide/", "/label/stats/", "/account/"],
-    "researcher": ["/", "/scenarios/", "/start-frames/", "/rollouts/", "/mining/", "/rounds/", "/versions/", "/evaluations/", "/leaderboard/", "/exports/", "/jobs/"],
+    "researcher": [
+        "/",
+        "/scenarios/",
+        "/scenarios/dog-on-the-way/",
+        "/start-frames/",
+        "/rollouts/",
+        "/rollouts/1/",
+        "/mining/",
+        "/rounds/",
+        "/rounds/new/",
+        "/versions/",
+        "/evaluations/",
+        "/leaderboard/",
+        "/exports/",
+        "/jobs/",
+    ],
     "admin": ["/annotators/", "/audit/", "/people/"],
 }
 
@@ -31,7 +46,8 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [(1440, 900), (390, 844)], ids=["wide", "narrow"])
 def test_the_comparison_page_has_no_serious_findings(open_page, scheme: str, viewport: tuple[int, int]) -> None:
-    page: Page = open_page("axe", "/label/", color_scheme=scheme, viewport={"width": viewport[0], "height": viewport[1]}, reduced_motion="reduce")
+    width, height = viewport
+    page: Page = open_page("axe", "/label/", color_scheme=scheme, viewport={"width": width, "height": height}, reduced_motion="reduce")
     lease_shown(page)
     answer(page, "f")
     page.locator(".last-sides .muted").first.wait_for()

@@ -11,7 +11,8 @@ from tests.e2e.browser import all_saved, answer, lease_shown, sign_in
 from tests.e2e.site import Site
 
 CHOICES = """
-SELECT ch.answer, ch.side, l.swapped, ch.comparison_id, ch.response_ms, ch.visible_ms, ch.undone_by_id IS NOT NULL, ch.segments, ch.strength, ch.success_a, ch.success_b
+SELECT ch.answer, ch.side, l.swapped, ch.comparison_id, ch.response_ms, ch.visible_ms, ch.undone_by_id IS NOT NULL,
+       ch.segments, ch.strength, ch.success_a, ch.success_b
 FROM labeling_choice ch JOIN labeling_lease l ON l.id = ch.lease_id JOIN core_user u ON u.id = ch.annotator_id
 WHERE u.username = %s ORDER BY ch.created_at
 """
@@ -255,5 +256,10 @@ def test_it_shows_other_views(open_page, view: str) -> None:
     page.locator(f".views [data-view={view}]").click()
     expect(page.locator(".stage-one canvas")).to_be_visible()
     page.wait_for_timeout(1500)
-    drawn = page.evaluate("() => { const c = document.querySelector('.stage-one canvas'); return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 < 3 && v > 0) }")
+    drawn = page.evaluate(
+        """() => {
+            const canvas = document.querySelector(".stage-one canvas");
+            return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value, i) => i % 4 < 3 && value > 0);
+        }"""
+    )
     assert drawn

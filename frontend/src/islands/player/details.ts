@@ -62,25 +62,45 @@ export class DetailsPanel {
     this.draw();
   }
 
-  toggleStrength(strength: number): void {
+  /** Does what an action of the key map asks of this panel. Returns what to say of it, or null if the action is not one of its. */
+  act(action: string): string | null {
+    switch (action) {
+      case "criteria":
+        this.focusCriteria();
+        return "";
+      case "rationale":
+        this.rationale.focus();
+        return "";
+      case "strength_1":
+      case "strength_2":
+      case "strength_3":
+        this.toggleStrength(Number(action.slice(-1)));
+        return this.details.strength === null ? "How much better: not said" : `${STRENGTHS[this.details.strength - 1]} better`;
+      case "success_left":
+      case "success_right": {
+        const side = action === "success_left" ? "left" : "right";
+        this.cycleSuccess(side);
+        return `${side}: success ${SUCCESS_WORDS[String(this.details.success[side]) as keyof typeof SUCCESS_WORDS]}`;
+      }
+      default:
+        return null;
+    }
+  }
+
+  private toggleStrength(strength: number): void {
     this.details.strength = this.details.strength === strength ? null : strength;
     this.draw();
   }
 
-  cycleSuccess(side: Side): boolean | null {
+  private cycleSuccess(side: Side): void {
     const before = this.details.success[side];
     this.details.success[side] = before === null ? true : before ? false : null;
     this.draw();
-    return this.details.success[side];
   }
 
-  focusCriteria(): void {
+  private focusCriteria(): void {
     const first = this.radios.find((radio) => radio.checked) ?? this.radios[0];
     first?.focus();
-  }
-
-  focusRationale(): void {
-    this.rationale.focus();
   }
 
   showKeys(keys: KeyMap, on: boolean): void {

@@ -5,6 +5,17 @@ import type { AnswerName, ChoiceResult, Pair, RevealedSide, Side } from "./types
 
 export const ANSWER_WORDS: Record<AnswerName, string> = { left: "Left is better", right: "Right is better", tie: "Tie", both_bad: "Both bad", cant_tell: "Can't tell" };
 
+/** What a practice pair taught, and what came of the practice. */
+export function practiceWords(feedback: NonNullable<ChoiceResult["qualifying"]>): string {
+  const over =
+    feedback.result === "passed"
+      ? " That was the practice; from here on it counts."
+      : feedback.result === "failed"
+        ? " The practice is over and was not passed: please read the guide again, and ask an admin."
+        : "";
+  return `Practice pair ${feedback.done} of ${feedback.of}: ${feedback.correct ? "as expected." : "we expected something else."} ${feedback.note}${over}`;
+}
+
 /** What the last answer uncovered: whose rollout stood where, its path, its kinematic checks. Drawn after the answer, so it leads nobody. */
 export class LastPair {
   readonly element: HTMLElement;
@@ -30,7 +41,7 @@ export class LastPair {
     this.note.hidden = !feedback;
     if (feedback) {
       this.note.className = `notice notice-${feedback.correct ? "good" : "warn"}`;
-      this.note.textContent = `Practice pair ${feedback.done} of ${feedback.of}: ${feedback.correct ? "as expected" : "we expected something else"}. ${feedback.note}`;
+      this.note.textContent = practiceWords(feedback);
     }
     for (const side of ["left", "right"] as const) this.drawSide(side, result?.reveal[side] ?? null);
   }

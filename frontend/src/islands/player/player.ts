@@ -1,31 +1,29 @@
 import { ApiError } from "../../lib/api";
-import { refreshCsrf } from "../../lib/csrf";
 import { FrameClock, runPlayback } from "../../lib/clock";
 import { h } from "../../lib/dom";
-import { setShortcuts, shortcutsOn } from "../../lib/help";
-import { KeyMap } from "../../lib/keymap";
-import { Outbox, type OutboxEntry } from "../../lib/outbox";
-import { IndexedDbStore } from "../../lib/outbox-store";
+import type { Outbox, OutboxEntry } from "../../lib/outbox";
 import { showToast } from "../../lib/toast";
 import { someoneElse } from "../../lib/person";
 import { Transport } from "../../lib/transport";
-import { holdButtons, listKeys, viewButtons } from "./controls";
+import { holdButtons, viewButtons } from "./controls";
 import { DetailsPanel } from "./details";
-import { close, decodePair, Feed } from "./feed";
+import { close, type Feed } from "./feed";
 import { History } from "./history";
 import { watchKeys } from "./keys";
-import { openKeysDialog } from "./keys-dialog";
 import { Lanes } from "./lanes";
-import { ANSWER_WORDS, LastPair } from "./last-pair";
+import { ANSWER_WORDS, LastPair, practiceWords } from "./last-pair";
 import { watchPage } from "./lifecycle";
 import { loadMe, PreferenceSaver } from "./me";
 import { openOutboxDialog, refusalWords } from "./outbox-dialog";
+import { makeFeed, makeOutbox } from "./plumbing";
 import { LabelingServer } from "./server";
 import { Session } from "./session";
-import { END_MS, ShownPair } from "./shown";
+import { Review } from "./review";
+import { Settings } from "./settings";
+import { ShownPair } from "./shown";
 import { askSkip } from "./skip-dialog";
 import { Stage, VIEWS, type StageView } from "./stage";
-import { layOut, showStatus, type StatusInput } from "./status";
+import { layOut, showStatus } from "./status";
 import { emptyDetails, type AnswerName, type Assignment, type ChoiceResult, type Details, type Me, type Pair, type Side } from "./types";
 import { PlayerView } from "./view";
 
@@ -54,14 +52,14 @@ export class Player {
   private readonly last: LastPair;
   private readonly transport: Transport;
   private readonly saver: PreferenceSaver;
+  private readonly review: Review;
   private readonly history: History;
   private details: DetailsPanel | null = null;
   private me: Me | null = null;
-  private keys = new KeyMap();
+  private settings: Settings | null = null;
   private session: Session | null = null;
   private shown: ShownPair | null = null;
   private answered: Answered | null = null;
-  private reviewClock: FrameClock | null = null; // while the answered pair is looked at again
   private undoing = false;
   private dialogOpen = false;
   private request = 0;
@@ -76,33 +74,20 @@ export class Player {
   ) {
     this.server = new LabelingServer(options.api);
     this.saver = new PreferenceSaver(this.server, options.person);
-    this.outbox = new Outbox({
-      person: options.person,
-      store: new IndexedDbStore(),
-      send: (entry) => this.server.send(entry),
-      whoAmI: async () => (await refreshCsrf()).person,
-      isMe: () => !someoneElse(options.person),
+    this.outbox = makeOutbox(this.server, options.person, {
       onSent: (entry, result) => this.sent(entry, result as ChoiceResult),
       onRefused: (entry) => this.refused(entry),
       onChange: () => this.status(),
-      exclusive: oneTabAtATime,
     });
     this.history = new History(this.outbox, this.server);
-    this.feed = new Feed({
-      next: async (count) => {
-        if (someoneElse(options.person)) throw new ApiError(403, "", "Someone else is signed in here.", null);
-        return this.server.next(count);
-      },
-      heartbeat: (lease) => this.server.heartbeat(lease),
-      fetchBlob: (url) => this.server.blob(url),
-      decode: decodePair,
-      isAnswered: (lease) => this.outbox.holdsLease(lease),
+    this.feed = makeFeed(this.server, this.outbox, options.person, {
       onBroken: (assignment, why) => this.put("skip", assignment, { lease: assignment.lease, reason: `The player could not show it: ${why}`.slice(0, 500), flag: true }),
       onChange: () => this.fed(),
     });
     this.stage = new Stage(this.reducedMotion);
     this.view = new PlayerView((name) => this.answer(name), (action) => this.act(action));
     this.transport = new Transport(new FrameClock({ frameCount: 1, fps: 1 }), () => this.transported());
+    this.review = new Review(root, this.stage, this.transport, this.view, () => this.endReview());
     this.lanes = new Lanes(
       (frame) => this.seek(frame),
       (side, frame) => {
@@ -120,15 +105,17 @@ export class Player {
     this.me = await loadMe(this.server, this.options.person);
     if (this.ending.signal.aborted) return;
     const { preferences, project, undoable } = this.me;
-    this.keys = new KeyMap(preferences.keys);
-    if (preferences.shortcuts === false) setShortcuts(false);
     this.session = new Session(project.break_after_minutes);
     this.history.load(undoable);
     this.details = new DetailsPanel(project);
-    layOut(this.root, this.view, this.stage, this.transport, this.lanes, this.details, this.last, this.views(), holdButtons((action) => this.view.kbd(action), (side) => this.hold(side), (side) => this.release(side)));
+    const kbd = (action: string): HTMLElement => this.view.kbd(action);
+    const holds = holdButtons(kbd, (side) => this.hold(side), (side) => this.release(side));
+    const views = viewButtons(kbd, (view) => this.setView(view), () => this.act("zoom"));
+    layOut(this.root, this.view, this.stage, this.transport, this.lanes, this.details, this.last, views, holds);
+    this.settings = new Settings(preferences, this.saver, this.view, this.details);
     this.view.outbox.addEventListener("click", () => openOutboxDialog(this.outbox));
-    this.showKeys();
-    this.listen();
+    this.settings.show();
+    this.listen(this.settings);
     this.fed();
     this.loop(performance.now());
     await filled;
@@ -148,7 +135,7 @@ export class Player {
   /** Something may have arrived: show it if there is nothing on the screen. */
   private fed(): void {
     if (!this.details) return;
-    if (!this.shown && !this.reviewClock && this.feed.hasNext) this.showNext();
+    if (!this.shown && !this.review.clock && this.feed.hasNext) this.showNext();
     this.status();
   }
 
@@ -179,17 +166,17 @@ export class Player {
   }
 
   private loop(now: number): void {
-    const clock = this.reviewClock ?? this.shown?.clock;
+    const clock = this.review.clock ?? this.shown?.clock;
     if (clock?.tick(now)) this.drawFrame();
     this.request = requestAnimationFrame((next) => this.loop(next));
   }
 
   private drawFrame(): void {
-    const clock = this.reviewClock ?? this.shown?.clock;
+    const clock = this.review.clock ?? this.shown?.clock;
     if (!clock) return;
     this.stage.draw(clock.frame);
     this.transport.update();
-    if (this.reviewClock || !this.shown) return;
+    if (this.review.clock || !this.shown) return;
     this.shown.marker.moved(clock.frame);
     this.drawLanes();
   }
@@ -199,18 +186,13 @@ export class Player {
   }
 
   private transported(): void {
-    const { preferences } = this.me ?? {};
-    const clock = this.reviewClock ?? this.shown?.clock;
-    if (preferences && clock && ((preferences.rate ?? 1) !== clock.rate || (preferences.loop ?? true) !== clock.loop)) {
-      preferences.rate = clock.rate;
-      preferences.loop = clock.loop;
-      this.saver.save(preferences);
-    }
+    const clock = this.review.clock ?? this.shown?.clock;
+    if (clock) this.settings?.played(clock.rate, clock.loop);
     this.drawFrame();
   }
 
   private seek(frame: number): void {
-    const clock = this.reviewClock ?? this.shown?.clock;
+    const clock = this.review.clock ?? this.shown?.clock;
     clock?.pause();
     clock?.seek(frame);
     this.drawFrame();
@@ -220,7 +202,7 @@ export class Player {
 
   private answer(name: AnswerName): void {
     const { shown } = this;
-    if (this.reviewClock) return this.endReview();
+    if (this.review.clock) return this.endReview();
     if (!shown?.answerable || !this.details) return;
     shown.marker.releaseAll();
     const details: Details = { ...this.details.value, segments: shown.marker.segments };
@@ -262,13 +244,9 @@ export class Player {
     if (this.answered?.id === entry.id) {
       this.answered.result = result;
       this.last.show(this.answered.pair, this.answered.answer, result);
-      if (this.reviewClock) this.stage.setReveal(result.reveal);
+      if (this.review.clock) this.stage.setReveal(result.reveal);
     }
-    const feedback = result.qualifying;
-    if (feedback) {
-      const over = feedback.result === "passed" ? " That was the practice; from here on it counts." : feedback.result === "failed" ? " The practice is over and was not passed: please read the guide again, and ask an admin." : "";
-      showToast(feedback.correct ? "good" : "warn", `Practice pair ${feedback.done} of ${feedback.of}: ${feedback.correct ? "as expected." : "we expected something else."} ${feedback.note}${over}`);
-    }
+    if (result.qualifying) showToast(result.qualifying.correct ? "good" : "warn", practiceWords(result.qualifying));
   }
 
   private refused(entry: OutboxEntry): void {
@@ -279,7 +257,7 @@ export class Player {
 
   private async skip(flag: boolean): Promise<void> {
     const { shown } = this;
-    if (!shown || this.reviewClock || this.dialogOpen) return;
+    if (!shown || this.review.clock || this.dialogOpen) return;
     this.dialogOpen = true;
     shown.clock.pause();
     const answer = await askSkip(flag);
@@ -303,7 +281,7 @@ export class Player {
     if (!item) return this.say("There is nothing to undo.", true);
     this.undoing = true;
     try {
-      if (this.reviewClock) this.endReview();
+      if (this.review.clock) this.endReview();
       const assignment = await this.history.takeBack(item);
       const kept = this.answered?.id === item.id ? this.answered.pair : null;
       const pair = kept ? { ...kept, assignment } : await this.feed.load(assignment);
@@ -326,27 +304,15 @@ export class Player {
   // -- Looking at the answered pair ------------------------------------------------------------------------------------
 
   private startReview(): void {
-    if (!this.answered || this.reviewClock) return;
-    const { pair, result } = this.answered;
+    if (!this.answered || this.review.clock) return;
     this.shown?.interrupt();
-    this.reviewClock = new FrameClock({ frameCount: pair.assignment.frame_count, fps: pair.assignment.fps, rate: this.me?.preferences.rate ?? 1, endMs: END_MS });
-    this.stage.overlay = true;
-    this.stage.show(pair, result?.reveal ?? null, 0);
-    this.transport.follow(this.reviewClock);
-    if (!this.reducedMotion) this.reviewClock.play();
-    this.root.classList.add("is-review");
-    this.view.setEmpty(null);
-    this.view.prompt.textContent = pair.assignment.prompt;
-    this.view.setReview(() => this.endReview());
+    this.review.open(this.answered.pair, this.answered.result?.reveal ?? null, this.me?.preferences.rate ?? 1, !this.reducedMotion);
     this.status();
     this.say("This is the pair that you answered, with the inferred paths.");
   }
 
   private endReview(): void {
-    this.reviewClock = null;
-    this.stage.overlay = false;
-    this.root.classList.remove("is-review");
-    this.view.setReview(null);
+    this.review.close();
     const { shown } = this;
     if (!shown) {
       this.stage.show(null, null);
@@ -364,7 +330,6 @@ export class Player {
   // -- Keys and buttons ------------------------------------------------------------------------------------------------
 
   private act(action: string): void {
-    const clock = this.reviewClock ?? this.shown?.clock;
     switch (action) {
       case "left":
       case "right":
@@ -378,39 +343,28 @@ export class Player {
       case "flag":
         return void this.skip(action === "flag");
       case "review":
-        return this.reviewClock ? this.endReview() : this.startReview();
+        return this.review.clock ? this.endReview() : this.startReview();
       case "settings":
-        return this.openSettings();
+        this.shown?.clock.pause();
+        return this.settings?.open();
       case "view":
-        this.stage.nextView();
-        return this.markView();
+        return this.setView(this.stage.nextView());
       case "zoom":
         return this.say(`Zoom ${this.stage.nextZoom()}×`);
-      case "criteria":
-        return this.details?.focusCriteria();
-      case "rationale":
-        return this.details?.focusRationale();
-      case "success_left":
-      case "success_right": {
-        const side = action === "success_left" ? "left" : "right";
-        const value = this.details?.cycleSuccess(side);
-        return this.say(`${side}: success ${value === true ? "yes" : value === false ? "no" : "not said"}`);
-      }
-      case "strength_1":
-      case "strength_2":
-      case "strength_3":
-        return this.details?.toggleStrength(Number(action.slice(-1)));
       case "segment_left":
       case "segment_right":
         return this.hold(action === "segment_left" ? "left" : "right");
     }
+    const said = this.details?.act(action) ?? null;
+    if (said !== null) return this.say(said);
+    const clock = this.review.clock ?? this.shown?.clock;
     if (!clock) return;
     runPlayback(clock, action);
     this.transported();
   }
 
   private hold(side: Side): void {
-    if (!this.shown || this.reviewClock) return;
+    if (!this.shown || this.review.clock) return;
     this.shown.marker.press(side, this.shown.clock.frame);
     this.drawLanes();
   }
@@ -423,64 +377,37 @@ export class Player {
     this.say(`${side}: ${count} ${count === 1 ? "stretch" : "stretches"} marked as worse`);
   }
 
-  private views(): HTMLElement {
-    const choose = (view: StageView): void => {
-      this.stage.setView(view);
-      this.markView();
-    };
-    return viewButtons((action) => this.view.kbd(action), choose, () => this.act("zoom"));
-  }
-
-  private markView(): void {
-    for (const button of this.root.querySelectorAll<HTMLElement>(".views [data-view]")) button.setAttribute("aria-pressed", String(button.dataset["view"] === this.stage.view));
-    this.say(VIEWS.find(({ id }) => id === this.stage.view)?.label ?? "");
-  }
-
-  private openSettings(): void {
-    const preferences = this.me?.preferences;
-    if (!preferences) return;
-    this.shown?.clock.pause();
-    openKeysDialog(this.keys, { reviewEach: preferences.review_each ?? false }, (change) => {
-      if (change.keys) preferences.keys = change.keys.changes();
-      if (change.reviewEach !== undefined) preferences.review_each = change.reviewEach;
-      if (change.shortcuts !== undefined) preferences.shortcuts = change.shortcuts;
-      this.saver.save(preferences);
-      this.showKeys();
-    });
-  }
-
-  private showKeys(): void {
-    const on = shortcutsOn();
-    this.view.showKeys(this.keys, on);
-    this.details?.showKeys(this.keys, on);
-    listKeys(this.keys);
+  private setView(view: StageView): void {
+    this.stage.setView(view);
+    for (const button of this.root.querySelectorAll<HTMLElement>(".views [data-view]")) button.setAttribute("aria-pressed", String(button.dataset["view"] === view));
+    this.say(VIEWS.find(({ id }) => id === view)?.label ?? "");
   }
 
   // -- Around it -------------------------------------------------------------------------------------------------------
 
-  private listen(): void {
+  private listen(settings: Settings): void {
     const { signal } = this.ending;
     watchKeys({
       signal,
-      keys: () => this.keys,
+      keys: () => settings.keys,
       act: (action) => {
-        this.session?.active();
+        this.touched();
         this.act(action);
       },
       hold: (side) => this.hold(side),
       release: (side) => this.release(side),
-      escape: () => this.reviewClock && this.endReview(),
+      escape: () => this.review.clock && this.endReview(),
     });
     watchPage({
       signal,
       wake: () => this.wake(),
       visible: (isVisible) => this.shown?.setVisible(isVisible),
       leave: () => this.returnLeases(),
-      active: () => this.session?.active(),
+      active: () => this.touched(),
       changed: () => this.status(),
       blurred: () => this.shown?.marker.releaseAll(),
     });
-    document.addEventListener("dreamfork:shortcuts", () => this.showKeys(), { signal });
+    document.addEventListener("dreamfork:shortcuts", () => settings.show(), { signal });
     const beat = Math.max(((this.me?.project.lease_seconds ?? 120) * 1000) / 3, 3000);
     this.timers.push(setInterval(() => void this.heartbeat(), beat));
     this.timers.push(setInterval(() => this.status(), 10_000));
@@ -496,26 +423,39 @@ export class Player {
     this.status();
   }
 
+  /** After a while away, some of the leases may be someone else's: ask before one of them is answered. */
+  private touched(): void {
+    const away = (this.session?.idleMs ?? 0) > 90_000;
+    this.session?.active();
+    if (away) void this.heartbeat();
+  }
+
   /** Somebody who went away lets the leases go. */
   private async heartbeat(): Promise<void> {
-    if ((this.session?.idleMs ?? 0) > 5 * 60_000 && !this.shown?.clock.playing) return;
-    if ((this.session?.idleMs ?? 0) > 15 * 60_000 || !navigator.onLine) return;
+    if ((this.session?.idleMs ?? 0) > 5 * 60_000 || !navigator.onLine) return;
     this.leaseLost = !(await this.feed.heartbeat()) && this.shown !== null;
     this.status();
   }
 
   private status(): void {
     if (!this.me || !this.details) return;
-    const input: StatusInput = { me: this.me, outbox: this.outbox, feed: this.feed, session: this.session, hasPair: this.shown !== null, reviewing: this.reviewClock !== null, leaseLost: this.leaseLost, wrongPerson: someoneElse(this.options.person), options: this.options, retry: () => this.wake(), refresh: () => this.status() };
-    showStatus(this.view, input);
+    showStatus(this.view, {
+      me: this.me,
+      outbox: this.outbox,
+      feed: this.feed,
+      session: this.session,
+      hasPair: this.shown !== null,
+      reviewing: this.review.clock !== null,
+      leaseLost: this.leaseLost,
+      wrongPerson: someoneElse(this.options.person),
+      options: this.options,
+      retry: () => this.wake(),
+      refresh: () => this.status(),
+    });
   }
 
   private say(text: string, visibly = false): void {
     this.view.said.textContent = text;
     if (visibly) showToast("info", text);
   }
-}
-
-function oneTabAtATime<T>(run: () => Promise<T>): Promise<T> {
-  return navigator.locks ? (navigator.locks.request("dreamfork-outbox", run) as Promise<T>) : run();
 }

@@ -89,10 +89,10 @@ export class Stage {
     } else this.drawDifference(frame, view);
   }
 
+  /** The view that comes after this one. */
   nextView(): StageView {
     const index = VIEWS.findIndex(({ id }) => id === this.view);
-    this.setView(VIEWS[(index + 1) % VIEWS.length]?.id ?? "side");
-    return this.view;
+    return VIEWS[(index + 1) % VIEWS.length]?.id ?? "side";
   }
 
   setView(view: StageView): void {
