@@ -124,10 +124,16 @@ CACHES = {
     },
 }
 
+
+def _celery_spelling(url: str) -> str:
+    """A socket's address as Celery writes it."""
+    return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=") if url.startswith("unix://") else url
+
+
 # Celery only wakes workers: the job row is the truth. So a message may be lost or come twice without harm.
 CELERY_BROKER_URL = env.url(
     "CELERY_BROKER_URL",
-    REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host="),
+    _celery_spelling(REDIS_URL),
     schemes=("redis", "rediss", "redis+socket", "amqp", "amqps"),
 )
 CELERY_TASK_IGNORE_RESULT = True
@@ -301,6 +307,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["core.api.permissions.HasAnyRole"],
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ScenarioStateEnum": "rollouts.models.scenarios.Scenario.State",
+        "StartFrameStateEnum": "rollouts.models.frames.StartFrame.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -75,6 +75,6 @@ def test_it_ends_what_does_not_listen_and_what_it_started():
 
 
 def test_a_step_that_fails_says_why():
-    lines, say = said()
-    with pytest.raises(GaveUp, match="step failed: .*no such table"):
+    _, say = said()
+    with pytest.raises(GaveUp, match=r"step failed: .*no such table"):
         asyncio.run(run_to_end(["-c", "raise SystemExit('no such table')"], name="step", cwd=Path.cwd(), say=say))
