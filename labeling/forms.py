@@ -12,15 +12,22 @@ from rollouts.models import PolicyVersion, Scenario
 TIMES = ["%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"]
 
 
+class _Named(forms.ModelMultipleChoiceField):
+    """Rows by a text column. A NUL, which no text column can hold, is a choice that does not exist, not a crash."""
+
+    def clean(self, value):
+        if any("\x00" in str(name) for name in value or ()):
+            raise forms.ValidationError("There is no such choice.")
+        return super().clean(value)
+
+
 class ChoiceFilterForm(forms.Form):
     """Which choices; `to_filter` after `is_valid`. Empty fields do not narrow."""
 
     SOURCES = [("", "People and simulated"), ("people", "People only"), ("simulated", "Simulated only")]
 
-    scenario = forms.ModelMultipleChoiceField(Scenario.objects.order_by("name"), to_field_name="slug", required=False, label="Scenarios")
-    version = forms.ModelMultipleChoiceField(
-        PolicyVersion.objects.all(), to_field_name="name", required=False, label="Policy versions", help_text="Both rollouts come from these."
-    )
+    scenario = _Named(Scenario.objects.order_by("name"), to_field_name="slug", required=False, label="Scenarios")
+    version = _Named(PolicyVersion.objects.all(), to_field_name="name", required=False, label="Policy versions", help_text="Both rollouts come from these.")
     answer = forms.MultipleChoiceField(choices=Choice.Answer.choices, required=False, label="Answers", help_text="None selected: all but “can't tell”.")
     kind = forms.MultipleChoiceField(
         choices=[(kind.value, kind.label) for kind in Comparison.Kind], required=False, label="Kinds of pair", help_text="None selected: normal."

@@ -114,7 +114,7 @@ class SkipView(AnnotatorView):
         except ValueError:
             raise Invalid("lease is a UUID.") from None
         reason, flag = body.get("reason") or "", body.get("flag", False)
-        if not isinstance(reason, str) or not isinstance(flag, bool) or "\x00" in reason:
+        if not isinstance(reason, str) or not isinstance(flag, bool):
             raise Invalid("reason is text and flag is true or false.")
         skip = services.lease_skip(annotator=request.user, lease_id=lease, reason=reason, flag=flag)
         return Response({"lease": str(skip.lease_id), "flag": skip.flag}, status=status.HTTP_201_CREATED)

@@ -11,6 +11,8 @@ from core import audit
 from labeling.errors import Conflict, Invalid
 from labeling.models import AnnotatorProfile, Choice, Exclusion
 
+from .answers import storable
+
 PREFERENCES_AT_MOST = 16_384
 
 # Counters of the comparisons that one annotator answered, counted again: an excluded answer leaves its place to another person.
@@ -40,7 +42,7 @@ def annotator_profile(*, user) -> AnnotatorProfile:
 
 def preferences_save(*, user, preferences: dict) -> AnnotatorProfile:
     """Replace the player's preferences (key map, speed, overlays). Raises Invalid when they are no object or too large."""
-    if not isinstance(preferences, dict) or len(str(preferences)) > PREFERENCES_AT_MOST:
+    if not isinstance(preferences, dict) or len(str(preferences)) > PREFERENCES_AT_MOST or not storable(preferences):
         raise Invalid("Preferences are a JSON object of at most 16 kB.")
     profile = annotator_profile(user=user)
     profile.preferences = preferences

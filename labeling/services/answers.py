@@ -69,10 +69,10 @@ def answer_parse(body: dict, *, frame_count: int, criteria_keys: list[str]) -> A
     if strength is not None and answer not in ("left", "right"):
         raise Invalid("strength goes with left or right only.")
     rationale = body.get("rationale") or ""
-    if not isinstance(rationale, str) or len(rationale) > RATIONALE_AT_MOST or "\x00" in rationale:
+    if not isinstance(rationale, str) or len(rationale) > RATIONALE_AT_MOST or not storable(rationale):
         raise Invalid(f"rationale is text of at most {RATIONALE_AT_MOST} characters.")
     client = body.get("client") or {}
-    if not isinstance(client, dict) or len(json.dumps(client)) > CLIENT_META_AT_MOST or "\\u0000" in json.dumps(client):
+    if not isinstance(client, dict) or len(json.dumps(client)) > CLIENT_META_AT_MOST or not storable(client):
         raise Invalid("client is a small JSON object.")
     return Answer(
         answer=answer,
@@ -104,6 +104,16 @@ def answer_canonical(answer: Answer, *, swapped: bool) -> CanonicalAnswer:
         criteria={key: of_side.get(value, value) for key, value in answer.criteria.items()},
         segments=[{"side": of_side[segment["side"]], "from": segment["from"], "to": segment["to"]} for segment in answer.segments],
     )
+
+
+def storable(value: Any) -> bool:
+    """Whether PostgreSQL can keep a text or JSON value: no NUL, no half of a surrogate pair."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text and "\\u0000" not in text
 
 
 def _criteria(value: Any, keys: list[str]) -> dict[str, str]:

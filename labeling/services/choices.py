@@ -14,7 +14,7 @@ from labeling.models import AnnotatorProfile, Choice, Comparison, Exclusion, Lea
 
 from . import webhooks
 from .annotators import annotator_profile, qualification_update
-from .answers import Answer, answer_canonical, answer_parse, request_digest
+from .answers import Answer, answer_canonical, answer_parse, request_digest, storable
 from .leases import comparison_release, lease_create, lease_own, leases_for_player
 
 UNDO_LAST = 10
@@ -102,8 +102,8 @@ def lease_skip(*, annotator, lease_id: UUID, reason: str = "", flag: bool = Fals
     Raises NotYours, Conflict (`already_answered`, `lease_lost`), Invalid for a reason that is too long or a flag without one.
     """
     reason = reason.strip()
-    if len(reason) > 500:
-        raise Invalid("The reason has at most 500 characters.")
+    if len(reason) > 500 or not storable(reason):
+        raise Invalid("The reason is text of at most 500 characters.")
     if flag and not reason:
         raise Invalid("Say what is wrong with the pair.")
     with transaction.atomic():

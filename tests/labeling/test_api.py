@@ -150,3 +150,18 @@ def test_the_leaderboard_and_quality_answer_programs(researcher_client, admin_cl
     (row,) = admin_client_.get(API + "quality/").json()
     assert (row["choices"], row["is_simulated"], row["excluded"]) == (1, False, False)
     assert annotator_client.get(API + "quality/").status_code == 403
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "half \ud800 a pair"])
+def test_what_the_database_can_not_keep_is_refused(annotator_client, researcher_client, make_comparisons, text):
+    make_comparisons(1)
+    lease = post(annotator_client, "next/").json()["assignments"][0]["lease"]
+    assert choose(annotator_client, lease, rationale=text).status_code == 400
+    assert (
+        post(annotator_client, "choices/", {"lease": lease, "answer": "tie", "client": {"app": text}}, **{"Idempotency-Key": str(uuid.uuid4())}).status_code
+        == 400
+    )
+    assert post(annotator_client, "skips/", {"lease": lease, "reason": text}).status_code == 400
+    assert annotator_client.put(API + "me/preferences/", {"preferences": {"x": text}}, content_type="application/json").status_code == 400
+    assert researcher_client.get(API + "export/?scenario=a%00b").status_code == 400
+    assert researcher_client.get(API + "leaderboard/?version=a%00b").status_code == 400
