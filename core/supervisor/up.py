@@ -121,7 +121,10 @@ class Up:
         await self._manage("migrate", "migrate", "--verbosity", "0")
         await self._manage("weights", "base_weights")
         if options.demo:
-            await self._manage("demo", "load_demo_once")
+            try:
+                await self._manage("demo", "load_demo_once")
+            except GaveUp:  # its last words are on the screen
+                self.say("up", "The demo content is not loaded; everything else goes on. Try again with: manage.py demo")
         celery = [sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--without-gossip", "--without-mingle", "--loglevel", "INFO", "--pool"]
         cores = os.cpu_count() or 1
         quiet = {"PYTHONWARNINGS": "ignore:You.re running the worker with superuser"} if os.geteuid() == 0 else {}
