@@ -58,7 +58,7 @@ def test_the_comparison_page_has_no_serious_findings(open_page, scheme: str, vie
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("role", list(PAGES))
-def test_the_pages_of_a_role_have_no_serious_findings(open_page, role: str, scheme: str) -> None:
+def test_the_pages_of_a_role_have_no_serious_findings(open_page, role: str, scheme: str, problems: list[str]) -> None:
     page: Page = open_page(f"axe-{role}", "/", color_scheme=scheme, reduced_motion="reduce")
     found = []
     for path in PAGES[role]:
@@ -67,3 +67,4 @@ def test_the_pages_of_a_role_have_no_serious_findings(open_page, role: str, sche
         assert answered.status == 200, f"{path} answers {answered.status}"
         found += findings(page)
     assert found == []
+    assert problems == [], "the content security policy, or a script, complained"
