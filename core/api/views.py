@@ -1,6 +1,6 @@
 """Jobs and events over HTTP."""
 
-from typing import Any, cast
+from typing import Any
 
 import django_filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
@@ -15,7 +15,7 @@ from core import events
 from core.api.permissions import HasAnyRole
 from core.api.problems import Problem
 from core.jobs import job_cancel, job_retry
-from core.models import Event, Job, User
+from core.models import Event, Job
 from core.selectors import jobs_visible
 
 
@@ -53,7 +53,7 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ask it to stop. Cancelling a finished job changes nothing."""
-        return Response(self.get_serializer(job_cancel(job=self.get_object(), by=cast(User, request.user))).data)
+        return Response(self.get_serializer(job_cancel(job=self.get_object(), by=request.user)).data)
 
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])

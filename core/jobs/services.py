@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -22,7 +23,7 @@ def submit(
     *,
     kind: str,
     params: dict[str, Any] | None = None,
-    created_by: User | None = None,
+    created_by: User | AnonymousUser | None = None,
     priority: int = 0,
     idempotency_key: str | None = None,
     max_attempts: int | None = None,
@@ -36,8 +37,9 @@ def submit(
         ValueError: the kind is not registered.
     """
     registered = kind_get(kind)
+    person = created_by if isinstance(created_by, User) else None
     job = Job(
-        kind=kind, queue=registered.queue, params=params or {}, priority=priority, created_by=created_by,
+        kind=kind, queue=registered.queue, params=params or {}, priority=priority, created_by=person,
         max_attempts=max_attempts or registered.max_attempts, idempotency_key=idempotency_key, woken_at=timezone.now(),
     )  # fmt: skip
     try:
@@ -141,12 +143,12 @@ def job_requeue(*, job_id: uuid.UUID, token: uuid.UUID, error: str, count: bool 
 
 
 @transaction.atomic
-def job_cancel(*, job: Job, by: User | None) -> Job:
+def job_cancel(*, job: Job, by: User | AnonymousUser | None) -> Job:
     """Stop a job: at once if it waits, at its next safe point if it runs. Cancelling a finished one does nothing."""
     current = Job.objects.select_for_update().get(pk=job.pk)
     if current.is_finished or current.cancel_requested_at is not None:
         return current
-    current.cancel_requested_at, current.cancel_requested_by = timezone.now(), by
+    current.cancel_requested_at, current.cancel_requested_by = timezone.now(), by if isinstance(by, User) else None
     if current.state == Job.State.QUEUED:
         current.state, current.finished_at = Job.State.CANCELLED, current.cancel_requested_at
     current.save(update_fields=["cancel_requested_at", "cancel_requested_by", "state", "finished_at"])
