@@ -153,6 +153,13 @@ def test_a_promoted_child_becomes_active(started, child):
     assert Event.objects.filter(topic=row.topic, kind="promoted").exists()
 
 
+def test_a_promoted_child_dreams_next_and_fills_the_queue(started, child):
+    round_decide(row=at_gate(started, child), report=REPORT, seconds=1.0)
+    job = Job.objects.get(kind="rollouts.sample")
+    assert job.params["policy_version"] == child.pk
+    assert 0 < len(job.params["start_frames"]) <= 24
+
+
 def test_a_rejected_child_stays_away(started, child, parent):
     row = at_gate(started, child)
     round_decide(row=row, report={**REPORT, "promote": False}, seconds=1.0)

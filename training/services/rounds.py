@@ -19,12 +19,14 @@ from core.events import publish
 from core.jobs import job_cancel, submit
 from core.models import Job
 from labeling.selectors import live_choices
-from rollouts.models import PolicyVersion
+from rollouts.models import PolicyVersion, StartFrame
 from rollouts.services import policy_version_activate, policy_version_set_state
 from training.models import Round
 from training.services.errors import TrainingError
 from training.services.round_settings import MIN_CHOICES, parse
 
+# What a version dreams as soon as it is promoted: enough for a first look at it, little enough not to fill the queue.
+NEXT_FRAMES, NEXT_ROLLOUTS = 24, 4
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,79}$")
 
 
@@ -127,6 +129,7 @@ def round_decide(*, row: Round, report: dict[str, Any], seconds: float) -> bool:
     if promote:
         if locked.settings.get("auto_promote", True):
             policy_version_activate(version=child, by=locked.created_by, reason=f"round {locked.name}: {why}"[:2000])
+            next_rollouts_submit(version=child, by=locked.created_by)
         else:
             policy_version_set_state(version=child, state=PolicyVersion.State.PROMOTED, by=locked.created_by, reason=why[:2000])
     else:
@@ -232,11 +235,29 @@ def round_override(*, row: Round, by: Any, reason: str) -> Round:
         raise TrainingError("Only a round that the gate rejected can be overridden, once.", "nothing_to_override")
     policy_version_set_state(version=locked.child, state=PolicyVersion.State.CANDIDATE, by=by, reason=f"gate overridden: {reason}")
     policy_version_activate(version=locked.child, by=by, reason=f"gate overridden: {reason}")
+    next_rollouts_submit(version=locked.child, by=by)
     locked.state, locked.override_by, locked.override_reason = Round.State.PROMOTED, by, reason
     locked.save(update_fields=["state", "override_by", "override_reason"])
     audit.record(actor=by, action="round.override", target=locked, before={"state": "rejected"}, after={"state": "promoted"}, reason=reason)
     publish(locked.topic, "overridden", {"reason": reason})
     return locked
+
+
+def next_rollouts_submit(*, version: PolicyVersion, by: Any) -> Job | None:
+    """Let a version that has just become active dream from the newest approved start frames, so that its rollouts reach the queue.
+
+    None if no start frame is approved. Comparisons of other versions stay as they are.
+    """
+    frames = StartFrame.objects.filter(state=StartFrame.State.APPROVED, scenario_version__scenario__state="active").order_by("-reviewed_at", "-id")
+    found = list(frames.values_list("pk", flat=True)[:NEXT_FRAMES])
+    if not found:
+        return None
+    return submit(
+        kind="rollouts.sample",
+        params={"start_frames": found, "policy_version": version.pk, "n": NEXT_ROLLOUTS, "seed": 0},
+        created_by=by,
+        idempotency_key=f"next-rollouts:{version.pk}",
+    )
 
 
 def version_rollback(*, version: PolicyVersion, by: Any, reason: str = "") -> PolicyVersion:

@@ -121,6 +121,7 @@ def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
         "seeds": {"dpo": settings.dpo.seed, "suite": settings.suite.seed},
         "parent": row.parent.name,
     }
+    lineage["card"] = model_card(row, report)
     with ctx.fence():
         child = PolicyVersion.objects.filter(name=row.name).first() or policy_version_create(
             name=row.name,
@@ -170,6 +171,29 @@ RUN = {
     Round.Stage.EVALUATE: run_evaluate,
     Round.Stage.GATE: run_gate,
 }
+
+
+def model_card(row: Round, report: dict[str, Any]) -> str:
+    """What a version is, in words, as far as it is known before its evaluation; the rest is in its metrics."""
+    counts = row.snapshot.counts
+    after, before = report["after"]["pair_accuracy"], report["before"]["pair_accuracy"]
+    lines = [
+        f"# {row.name}",
+        "",
+        f"Child of {row.parent.name}, post-trained by Flow-DPO in round {row.pk}. Codec, inverse dynamics, probe and start-frame generator are its parent's.",
+        "",
+        f"- Learned from {counts['choices']} choices of {counts['annotators']} annotators ({counts['simulated']} simulated), as {counts['pairs']} preferences",
+        f"  ({counts['ties']} ties, {counts['segments']} of segments) over {counts['clips']} rollouts of {counts['start_frames']} start frames; {counts['replay']} real",
+        "  clips replayed.",
+        f"- Snapshot `{row.snapshot.sha256}`, code `{code_revision() or 'unknown'}`, seed {row.settings['dpo']['seed']}.",
+        f"- Alarms while it trained: {len(row.alarms)}.",
+    ]
+    if after and before:
+        lines.append(
+            f"- Value head on held-out pairs: {after['value']:.2f} [{after['low']:.2f}, {after['high']:.2f}], n {after['n']}; was {before['value']:.2f}."
+        )
+    lines += ["", "Limits: as its parent's. Judged in the household world only; see its evaluations for contacts and success with intervals."]
+    return "\n".join(lines)
 
 
 def child_of(row: Round) -> PolicyVersion:
