@@ -26,6 +26,7 @@ ENOUGH = 20
 GOLD_FLOOR = 0.6
 SKILL_FLOOR = 0.5
 QUEUE_COUNT = 10_000
+DAYS_SHOWN = 30
 
 PER_ANNOTATOR_SQL = """
 SELECT ch.annotator_id,
@@ -216,8 +217,11 @@ def over_time(*, annotator: User | None = None, days: int = 60) -> list[dict]:
 
 def time_charts(*, annotator: User | None = None) -> list[dict]:
     """`over_time` (and the fits of the annotator model) as props of the chart island."""
-    days = over_time(annotator=annotator)
-    x = [round(day["day"].timestamp() / 86400 - timezone.now().timestamp() / 86400, 2) for day in days]
+    today = timezone.localtime().date()
+    found = {(row["day"].date() - today).days: row for row in over_time(annotator=annotator, days=DAYS_SHOWN)}
+    x = list(range(1 - DAYS_SHOWN, 1))
+    nothing = {"n": 0, "gold": 0, "gold_right": 0, "left": 0, "right": 0}
+    days = [found.get(day, nothing) for day in x]
     shares = [
         {"name": "gold right", "values": [_ratio(day["gold_right"], day["gold"]) for day in days]},
         {"name": "left", "values": [_ratio(day["left"], day["left"] + day["right"]) for day in days]},
@@ -226,14 +230,14 @@ def time_charts(*, annotator: User | None = None) -> list[dict]:
         {
             "title": "Answers by day",
             "kind": "points",
-            "x": {"label": "days from now", "values": x},
+            "x": {"label": "days from today", "values": x},
             "y": {"label": "answers", "min": 0},
             "series": [{"name": "answers", "values": [day["n"] for day in days]}],
         },
         {
             "title": "Gold accuracy and share of left",
             "kind": "points",
-            "x": {"label": "days from now", "values": x},
+            "x": {"label": "days from today", "values": x},
             "y": {"label": "share", "min": 0, "max": 1},
             "series": shares,
         },

@@ -107,7 +107,9 @@ def charts(*, user, days: int = 30) -> list[dict]:
         .order_by("day")
     )
     today = timezone.localtime().date()
-    rows = [((row["day"].date() - today).days, row["n"], round((row["ms"] or 0) / 1000, 2)) for row in by_day]
+    found = {(row["day"].date() - today).days: row for row in by_day}
+    # Every day stands on the axis, also those without answers.
+    rows = [(day, found[day]["n"], round((found[day]["ms"] or 0) / 1000, 2)) if day in found else (day, 0, None) for day in range(1 - days, 1)]
     x = {"label": "days from today", "values": [row[0] for row in rows]}
 
     def chart(title: str, name: str, column: int) -> dict:
