@@ -41,7 +41,7 @@ HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
 DEFAULTS = {
     "codec": LoopSettings(steps=6_000, lr=1.5e-3, ema=0.999, warmup=200),
-    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60),
+    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),

@@ -106,9 +106,8 @@ class Demonstrator:
 
     def _gesture(self) -> np.ndarray:
         late = self._clock > self.rng.integers(1, 3)
-        arms = {"raise_left": (1, 0), "raise_right": (0, 1), "raise_both": (1, 1)}.get(self.task.kind)
-        if self.task.kind == "wave":
-            arms = (0, 0.95 if self._clock % 2 else 0.55)
+        swing = 0.95 if self._clock % 2 else 0.55
+        arms = {"raise_left": (1.0, 0.0), "raise_right": (0.0, 1.0), "raise_both": (1.0, 1.0), "wave": (0.0, swing)}[self.task.kind]
         if self.skill == "wrong":
             arms = arms[::-1]
         self._phase = {"wave": "wave", "raise_left": "raise the left hand", "raise_right": "raise the right hand"}.get(self.task.kind, "raise both hands")

@@ -27,6 +27,8 @@ GRIPPER_REACH = 0.46
 SUBSTEPS = round(1 / CONTROL_HZ / TIMESTEP)
 CONTACT_EVERY = 3
 _FAR = 12.0
+_LOWEST = np.array([-MAX_SPEED, -MAX_SPEED, 0, 0, 0], np.float32)
+_HIGHEST = np.array([MAX_SPEED, MAX_SPEED, 1, 1, 1], np.float32)
 
 
 class HouseholdEnv(gymnasium.Env):
@@ -42,7 +44,7 @@ class HouseholdEnv(gymnasium.Env):
         self.render_mode = render_mode
         self.width, self.height = width, height
         self.max_steps = int(max_seconds * CONTROL_HZ)
-        self.action_space = gymnasium.spaces.Box(np.array([-MAX_SPEED, -MAX_SPEED, 0, 0, 0], np.float32), np.array([MAX_SPEED, MAX_SPEED, 1, 1, 1], np.float32))
+        self.action_space = gymnasium.spaces.Box(_LOWEST, _HIGHEST)
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (8,), np.float32)
         self.model = build_spec().compile()
         self.data = mujoco.MjData(self.model)
@@ -69,7 +71,7 @@ class HouseholdEnv(gymnasium.Env):
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        action = np.clip(np.asarray(action, np.float64), self.action_space.low, self.action_space.high)
+        action = np.clip(np.asarray(action, np.float64), _LOWEST, _HIGHEST)
         self._drive(action)
         touched = False
         for _ in range(0, SUBSTEPS, CONTACT_EVERY):
@@ -140,7 +142,8 @@ class HouseholdEnv(gymnasium.Env):
 
     def _arms(self) -> tuple[float, float]:
         q = self.data.qpos
-        return tuple(float(np.clip(q[self._names.joint[f"{side}_shoulder"]] / np.pi, 0, 1)) for side in ("left", "right"))
+        left, right = (float(np.clip(q[self._names.joint[f"{side}_shoulder"]] / np.pi, 0, 1)) for side in ("left", "right"))
+        return left, right
 
     # ------------------------------------------------------------------ an episode's parts
 
@@ -175,6 +178,8 @@ class HouseholdEnv(gymnasium.Env):
             model.geom_contype[geom] = model.geom_conaffinity[geom] = int(used)
         data.mocap_pos[0] = (*layout.mat, 0)
         self._place_dog(layout)
+        assert factors.floor is not None  # for the type checker: a layout has decided every factor
+        assert factors.walls is not None
         model.geom_rgba[names.geom["floor"]] = (*FLOORS[factors.floor], 1)
         for wall in ("wall_back", "wall_left", "wall_right"):
             model.geom_rgba[names.geom[wall]] = (*WALLS[factors.walls], 1)
@@ -194,6 +199,7 @@ class HouseholdEnv(gymnasium.Env):
         self._dog_yaw = yaw
         lying = kind == "lying"
         model.body_pos[names.body["dog"], 2] = -0.03 if lying else 0.09
+        assert layout.factors.dog_coat is not None
         coat = DOG_COATS[layout.factors.dog_coat]
         for name, geom in names.geom.items():
             if name.startswith("dog_"):

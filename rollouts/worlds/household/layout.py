@@ -100,7 +100,7 @@ def _try(rng: np.random.Generator, factors: HouseholdFactors, task: Task) -> Lay
         objects=tuple(names[i] for i in order),
         object_xy=tuple(places[i] for i in order),
         mat=mat,
-        clutter=tuple(clutter),
+        clutter=tuple(xy for xy in clutter if xy is not None),
         dog=dog,
         dog_speed=speed,
     )
