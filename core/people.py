@@ -11,11 +11,14 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import AnonymousUser, Group
 from django.contrib.auth.views import redirect_to_login
+from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 
@@ -31,6 +34,8 @@ class PersonRequest(HttpRequest):
 
     user: User  # type: ignore[assignment]
 
+
+AGAIN = "core.sign_in.again"  # salt of a form that waits for its person to sign in
 
 View = Callable[..., HttpResponseBase]
 
@@ -58,7 +63,7 @@ def role_required(*roles: str) -> Callable[[View], View]:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path(), reverse("core:sign_in"))
+                return _sign_in_first(request)
             if not has_role(request.user, *roles):
                 raise PermissionDenied(f"This page is for {' and '.join(f'{role}s' for role in roles)}.")
             return view(request, *args, **kwargs)
@@ -66,6 +71,15 @@ def role_required(*roles: str) -> Callable[[View], View]:
         return guarded
 
     return decorate
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponseBase:
+    """To the sign-in page; a form that was sent after the session had expired comes along and can be sent again."""
+    if request.method != "POST" or request.headers.get("HX-Request"):
+        return redirect_to_login(request.get_full_path(), reverse("core:sign_in"))
+    fields = [(name, value) for name, values in request.POST.lists() for value in values if name != "csrfmiddlewaretoken"]
+    again = signing.dumps({"path": request.get_full_path(), "fields": fields}, salt=AGAIN, compress=True)
+    return render(request, "core/sign_in.html", {"form": AuthenticationForm(request), "next": "/", "again": again}, status=401)
 
 
 def _hash(token: str) -> str:

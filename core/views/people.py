@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm
+from django.core import signing
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
@@ -33,6 +34,15 @@ def _next(request: HttpRequest) -> str:
     return "/"
 
 
+def _again(request: HttpRequest) -> dict[str, Any] | None:
+    """The form that was sent when the session had expired: {"path", "fields"}, if it came along and we signed it."""
+    try:
+        kept: dict[str, Any] = signing.loads(request.POST.get("again", ""), salt=services.AGAIN, max_age=24 * 3600)
+    except signing.BadSignature:
+        return None
+    return kept
+
+
 @sensitive_post_parameters()
 @never_cache
 @require_http_methods(["GET", "POST"])
@@ -42,8 +52,10 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     form = AuthenticationForm(request, data=request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         login(request, form.get_user())
+        if again := _again(request):
+            return render(request, "core/send_again.html", again)
         return HttpResponseRedirect(_next(request))
-    context = {"form": form, "next": _next(request), "oidc_name": getattr(settings, "OIDC_NAME", "")}
+    context = {"form": form, "next": _next(request), "oidc_name": settings.OIDC_NAME, "again": request.POST.get("again", "")}
     return render(request, "core/sign_in.html", context, status=400 if request.method == "POST" else 200)
 
 

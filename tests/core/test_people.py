@@ -89,6 +89,30 @@ def test_it_signs_out(annotator_client):
     assert annotator_client.get("/").status_code == 302
 
 
+def test_a_form_sent_after_the_session_expired_is_not_lost(client, admin_person):
+    admin_person.set_password("a long enough password")
+    admin_person.save()
+    sent = client.post("/people/?x=1", {"username": "newcomer", "name": "Üm <laut>", "roles": ["annotator", "researcher"], "active": "on"})
+    assert sent.status_code == 401
+    page = sent.content.decode()
+    assert "send it again as you filled it in" in page
+    again = page.split('name="again" value="')[1].split('"')[0]
+    wrong = client.post("/sign-in/", {"username": "ada", "password": "wrong", "again": again})
+    assert f'value="{again}"' in wrong.content.decode(), "a wrong password does not lose it"
+    kept = client.post("/sign-in/", {"username": "ada", "password": "a long enough password", "again": again})
+    assert kept.status_code == 200
+    assert kept.context["path"] == "/people/?x=1"
+    form = {}
+    for name, value in kept.context["fields"]:
+        form.setdefault(name, []).append(value)
+    assert client.post(kept.context["path"], form).status_code == 302
+    assert User.objects.get(username="newcomer").roles() == {"annotator", "researcher"}
+
+
+def test_a_form_that_we_did_not_sign_is_not_sent_on(client, with_password):
+    assert sign_in(client, "a long enough password", again="forged").headers["Location"] == "/"
+
+
 # -- one-time links ---------------------------------------------------------------------------------------------------
 
 
