@@ -305,6 +305,6 @@ def flow_matching_error(
     return (predicted - target).float().square().mean(dim=(1, 2, 3, 4))
 
 
-def sample_times(count: int, generator: torch.Generator, mean: float, std: float) -> Tensor:
-    """Draw t ~ sigmoid(N(mean, std)) -> [count]: logit-normal, dense where the error is informative."""
-    return torch.sigmoid(mean + std * torch.randn(count, generator=generator))
+def sample_times(count: int, generator: torch.Generator, mean: float, std: float, least: float = 0.0) -> Tensor:
+    """Draw t ~ sigmoid(N(mean, std)), at least ``least`` -> [count]: logit-normal, dense where the error is informative."""
+    return torch.sigmoid(mean + std * torch.randn(count, generator=generator)).clamp_min(least)

@@ -46,9 +46,11 @@ class DPOSettings:
     lora_rank: int = 32
     lora_alpha: float = 64.0
 
-    # Times: t ~ sigmoid(N(mean, std)). Where a path is decided (early, noisy) matters most.
-    time_mean: float = 0.0
+    # Times: t ~ sigmoid(N(mean, std)), as in pretraining: leaning to noise, where a path is decided. Below time_min the
+    # velocity of an x-prediction is unbounded and says nothing.
+    time_mean: float = 0.4
     time_std: float = 1.0
+    time_min: float = 0.05
 
     # Held-out pairs, by start frame, and when to stop.
     held_out: float = 0.15
@@ -92,6 +94,8 @@ class DPOSettings:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)!r}")
         if self.share_old + self.share_replay >= 1:
             raise ValueError(f"no room for new pairs: {self.share_old=} {self.share_replay=}")
+        if not 0 <= self.time_min < 0.5:
+            raise ValueError(f"time_min must be in [0, 0.5), got {self.time_min!r}")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"label_smoothing must be in [0, 0.5), got {self.label_smoothing!r}")
         if self.objective not in ("dpo", "sft"):

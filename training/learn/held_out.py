@@ -15,6 +15,7 @@ from training.learn.dpo import (
     DPOTerms,
     FlowDPOLoss,
     PairBatch,
+    ReferencePass,
     WorldModel,
     flow_dpo_terms,
     reference_pass,
@@ -25,7 +26,8 @@ from training.learn.preferences import PreferenceData, TextTable
 # Low, middle and high noise: where detail, motion and the choice of path are decided.
 TIME_LEVELS = (0.15, 0.4, 0.65, 0.9)
 
-Sampler = Callable[[WorldModel, Tensor, Any, Tensor, int], Tensor]
+# Of more held-out pairs than this, the parent's velocities are computed again instead of kept: they take memory.
+KEEP_PAIRS = 500
 
 
 @dataclass
@@ -82,6 +84,7 @@ class HeldOut:
             text,
         )
         self.loss, self.reference, self.device = loss, reference, device
+        self._kept: list[ReferencePass] = []
         with torch.no_grad(), reference() as parent:
             self.parent_motion = self.motion(parent)
 
@@ -101,6 +104,19 @@ class HeldOut:
                     torch.full((len(batch),), t, device=self.device),
                 )
 
+    def _parents(self) -> Iterator[ReferencePass]:
+        """The parent's passes in the order of ``_batches``: kept after the first time, as the parent never changes."""
+        if self._kept:
+            yield from self._kept
+            return
+        for _, batch, noise, t_P in self._batches():
+            # The parent may be the same module with its adapters off: the two take turns.
+            with self.reference() as parent:
+                found = reference_pass(parent, batch, noise, t_P)
+            if len(self.indices) <= KEEP_PAIRS:
+                self._kept.append(found)
+            yield found
+
     @torch.no_grad()
     def evaluate(self, model: WorldModel) -> dict[str, Any]:
         """Metrics over held-out pairs, under TRL's names where they exist.
@@ -115,13 +131,11 @@ class HeldOut:
             motion["motion_ratio"] = moves / self.parent_motion
         if not self.indices:
             return motion
+        parents = self._parents()
         rows: list[list[DPOTerms]] = [[] for _ in TIME_LEVELS]
         ties: list[Tensor] = []
         for level, batch, noise, t_P in self._batches():
-            # The parent may be the same module with its adapters off: the two take turns.
-            with self.reference() as parent:
-                pass_ = reference_pass(parent, batch, noise, t_P)
-            rows[level].append(flow_dpo_terms(model, pass_, batch, noise, t_P, self.loss))
+            rows[level].append(flow_dpo_terms(model, next(parents), batch, noise, t_P, self.loss))
             if level == 0:
                 ties.append(batch.tie_P)
         tie_P = torch.cat(ties)

@@ -202,9 +202,9 @@ class PostTrain:
         g = generator_for(settings.seed, "noise", step)
         frame_shape = self.data.latents_NTCHW.shape[1:]
         noise = torch.randn(len(plan.pairs), *frame_shape, generator=g)
-        t_P = sample_times(len(plan.pairs), g, settings.time_mean, settings.time_std)
+        t_P = sample_times(len(plan.pairs), g, settings.time_mean, settings.time_std, settings.time_min)
         replay_noise = torch.randn(len(plan.replay), *frame_shape, generator=g)
-        replay_t = sample_times(len(plan.replay), g, settings.time_mean, settings.time_std)
+        replay_t = sample_times(len(plan.replay), g, settings.time_mean, settings.time_std, settings.time_min)
 
         mine, mine_replay = world.part(len(plan.pairs)), world.part(len(plan.replay))
         indices, noise, t_P = plan.pairs[mine], noise[mine], t_P[mine]

@@ -182,9 +182,9 @@ def model_card(row: Round, report: dict[str, Any]) -> str:
         "",
         f"Child of {row.parent.name}, post-trained by Flow-DPO in round {row.pk}. Codec, inverse dynamics, probe and start-frame generator are its parent's.",
         "",
-        f"- Learned from {counts['choices']} choices of {counts['annotators']} annotators ({counts['simulated']} simulated), as {counts['pairs']} preferences",
-        f"  ({counts['ties']} ties, {counts['segments']} of segments) over {counts['clips']} rollouts of {counts['start_frames']} start frames; {counts['replay']} real",
-        "  clips replayed.",
+        f"- Learned from {counts['choices']} choices of {counts['annotators']} annotators ({counts['simulated']} simulated):",
+        f"  {counts['pairs']} preferences ({counts['ties']} ties, {counts['segments']} of segments) over {counts['clips']} rollouts of",
+        f"  {counts['start_frames']} start frames; {counts['replay']} real clips replayed.",
         f"- Snapshot `{row.snapshot.sha256}`, code `{code_revision() or 'unknown'}`, seed {row.settings['dpo']['seed']}.",
         f"- Alarms while it trained: {len(row.alarms)}.",
     ]
