@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from core.api.permissions import HasRole
 from core.api.problems import Problem
 from core.jobs import submit
+from core.models import User
 from rollouts import services
 from rollouts.models import PolicyVersion, Rollout, Scenario, ScenarioVersion, StartFrame
 from rollouts.selectors import policy_versions_usable
@@ -91,7 +92,7 @@ class ScenarioViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         data = _checked(ScenarioWrite, request)
         name = data.pop("name")
         try:
-            made = services.scenario_create(name=name, content=data, created_by=request.user)
+            made = services.scenario_create(name=name, content=data, created_by=_person(request))
         except services.RolloutsError as error:
             raise problem(error) from error
         return Response(ScenarioSerializer(made).data, status=201)
@@ -192,7 +193,7 @@ class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         if scenario is None:
             raise Problem(422, "no_scenario", "There is no such scenario.")
         params = {**data, "scenario_version": scenario.current.pk, "policy_version": _active_version().pk}
-        return _accepted(submit(kind="rollouts.imagine", params=params, created_by=request.user))
+        return _accepted(submit(kind="rollouts.imagine", params=params, created_by=_person(request)))
 
 
 class RolloutSerializer(serializers.ModelSerializer[Rollout]):
@@ -244,11 +245,11 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         open_frames = StartFrame.objects.filter(pk__in=data["start_frames"], state="approved").count()
         if open_frames != len(set(data["start_frames"])):
             raise Problem(409, "frame_not_approved", "Only approved start frames are sampled; some of these are not.")
-        return _accepted(submit(kind="rollouts.sample", params={**data, "policy_version": version.pk}, created_by=request.user))
+        return _accepted(submit(kind="rollouts.sample", params={**data, "policy_version": version.pk}, created_by=_person(request)))
 
 
 class PolicyVersionSerializer(serializers.ModelSerializer[PolicyVersion]):
-    parent = serializers.CharField(source="parent.name", default=None, read_only=True)
+    parent = serializers.CharField(source="parent.name", default=None, read_only=True)  # type: ignore[assignment]  # DRF takes it out of the class
 
     class Meta:
         model = PolicyVersion
@@ -263,6 +264,11 @@ class PolicyVersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     serializer_class = PolicyVersionSerializer
     permission_classes = [HasRole("researcher")]
     filterset_fields = ["state", "is_active"]
+
+
+def _person(request: Request) -> User:
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def _checked(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:

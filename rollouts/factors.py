@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rollouts.worlds.household.describe import clutter_clause, light_clause
@@ -95,7 +95,7 @@ def all_cells() -> list[str]:
     return list(dict.fromkeys(cells))
 
 
-def grid(base: dict[str, Any], axes: dict[str, Iterable[Any]]) -> list[dict[str, Any]]:
+def grid(base: dict[str, Any], axes: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     """Every combination of the axes laid over `base`, without repeats.
 
     Raises ValueError if that is more than `MAX_GRID` scenes, or a value is not allowed.

@@ -139,6 +139,7 @@ class _WithVersion(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["policy_version"]
+        assert isinstance(field, forms.ModelChoiceField)
         field.queryset = policy_versions_usable()
         first = field.queryset.first()
         field.initial = [first] if first and isinstance(field, VersionsField) else first

@@ -115,7 +115,7 @@ def mine_daily(ctx: JobContext) -> dict[str, Any] | None:
     if version is None:
         return {"skipped": "No policy version is active."}
     seed = MiningRun.objects.filter(policy_version=version).count()
-    run = services.mining_run(policy_version=version, seed=seed, trigger="schedule", ctx=ctx, **ROUTINE)
+    run = services.mining_run(policy_version=version, seed=seed, trigger="schedule", ctx=ctx, budget=ROUTINE["budget"], dreams=ROUTINE["dreams"])
     return {"run": run.pk, **run.summary}
 
 

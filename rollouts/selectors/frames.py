@@ -134,5 +134,5 @@ def coverage_of_frames() -> dict[str, int]:
     cells: dict[str, int] = defaultdict(int)
     rows = StartFrame.objects.filter(state="approved", world_spec__isnull=False).values_list("world_spec", flat=True)
     for spec in rows:
-        cells[scene_factors.cell_of(spec.get("factors", {}))] += 1
+        cells[scene_factors.cell_of((spec or {}).get("factors", {}))] += 1
     return dict(cells)

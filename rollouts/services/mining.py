@@ -225,7 +225,7 @@ def mining_verify(*, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContex
         done += len(part)
         if ctx:
             ctx.progress(done, len(rows), f"{done} of {len(rows)} episodes")
-    real = list(run.candidates.filter(real__isnull=False).values_list("real", flat=True))
+    real = [one for one in run.candidates.values_list("real", flat=True) if one is not None]
     return {
         "episodes": len(real),
         "failures": sum(one["failed"] for one in real),

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from core import audit
 from core.jobs import submit
-from core.models import Job
+from core.models import Job, User
 from rollouts.models import Scenario
 
 
@@ -66,6 +66,12 @@ def submit_act(*, kind: str, params: dict[str, Any], by: Any, target: Any) -> Jo
         job = submit(kind=kind, params=params, created_by=by)
         audit.record(actor=by, action=f"{kind}.start", target=target, after={**params, "job": str(job.pk)})
     return job
+
+
+def person(request: HttpRequest) -> User:
+    """Who asks. Every view of the studio stands behind `role_required`, so it is somebody."""
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def scenario_names() -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.frames import seen_words
 from rollouts.services.frames import REASONS
 from rollouts.services.uploads import MAX_BYTES, MAX_FILES
-from rollouts.views.common import filters_of, page_of, query_of, scenario_names, submit_act, tell_errors
+from rollouts.views.common import filters_of, page_of, person, query_of, scenario_names, submit_act, tell_errors
 from rollouts.views.scenarios import grid_props
 
 FILTERS = ("scenario", "state", "source", "disagrees", "version", "seed", "q")
@@ -44,7 +44,7 @@ def start_frames(request: HttpRequest) -> HttpResponse:
             "scenarios": scenario_names(),
             "states": StartFrame.State.choices,
             "sources": StartFrame.Source.choices,
-            "saved_views": selectors.saved_views(owner=request.user, page="start_frames"),
+            "saved_views": selectors.saved_views(owner=person(request), page="start_frames"),
             "saved_page": "start_frames",
         },
     )
@@ -107,7 +107,7 @@ def start_frame_review(request: HttpRequest, pk: int) -> HttpResponse:
         services.start_frames_review(
             ids=[frame.pk],
             state=request.POST.get("state", ""),
-            by=request.user,
+            by=person(request),
             reason=request.POST.get("reason", "")[:300],
         )
         messages.success(request, "Saved.")
@@ -140,7 +140,7 @@ def frames_imagine(request: HttpRequest, slug: str) -> HttpResponse:
             "seed": data["seed"] if data["seed"] is not None else _next_seed(scenario),
             "scene_text": data["scene_text"].strip(),
         },
-        by=request.user,
+        by=person(request),
         target=scenario,
     )
     return redirect(f"{scenario.get_absolute_url()}#frames")
@@ -168,7 +168,7 @@ def frames_like(request: HttpRequest, pk: int) -> HttpResponse:
     }
     if not exactly:
         params |= {"like": frame.sampler.get("like", frame.seed), "closeness": data["closeness"]}
-    submit_act(kind="rollouts.imagine", params=params, by=request.user, target=scenario)
+    submit_act(kind="rollouts.imagine", params=params, by=person(request), target=scenario)
     return redirect(f"{scenario.get_absolute_url()}#frames")
 
 
@@ -189,7 +189,7 @@ def frames_capture(request: HttpRequest, slug: str) -> HttpResponse:
             "n": data["n"],
             "seed": data["seed"] if data["seed"] is not None else _next_seed(scenario),
         },
-        by=request.user,
+        by=person(request),
         target=scenario,
     )
     return redirect(f"{scenario.get_absolute_url()}#frames")
@@ -210,7 +210,7 @@ def frames_upload(request: HttpRequest, slug: str) -> HttpResponse:
     read = ((file.name or "", file.content_type or "", file.read(MAX_BYTES + 1)) for file in files)
     made, refused = [], []
     for one in read:
-        some, wrong = services.start_frame_upload(scenario_version=scenario.current, files=[one], created_by=request.user)
+        some, wrong = services.start_frame_upload(scenario_version=scenario.current, files=[one], created_by=person(request))
         made += some
         refused += wrong
     for sentence in refused[:10]:
@@ -224,6 +224,6 @@ def frames_upload(request: HttpRequest, slug: str) -> HttpResponse:
             submit(
                 kind="rollouts.probe",
                 params={"start_frames": [row.pk for row in made], "policy_version": version.pk},
-                created_by=request.user,
+                created_by=person(request),
             )
     return redirect(f"{scenario.get_absolute_url()}#frames")

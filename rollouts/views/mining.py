@@ -18,7 +18,7 @@ from rollouts.forms import MineForm, VerifyForm
 from rollouts.models import MiningCandidate, MiningRun, Scenario
 from rollouts.selectors import policy_versions_usable
 from rollouts.selectors.mining import coverage, proposals, verification_pairs
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of, submit_act, tell_errors
+from rollouts.views.common import filters_of, job_props, open_jobs, page_of, person, query_of, submit_act, tell_errors
 
 JOBS = ("rollouts.mine", "rollouts.mine_daily", "rollouts.mine_verify", "rollouts.verify")
 
@@ -85,7 +85,7 @@ def _pairs_chart(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 def mining_run(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(MiningRun.objects.select_related("policy_version", "created_by", "job"), pk=pk)
     page = page_of(request, proposals(state="", run=pk), 48)
-    real = list(run.candidates.filter(real__isnull=False).values_list("real", flat=True))
+    real = [one for one in run.candidates.values_list("real", flat=True) if one is not None]
     return render(
         request,
         "rollouts/mining_run.html",
@@ -117,7 +117,7 @@ def mining_start(request: HttpRequest) -> HttpResponse:
             "dreams": data["dreams"],
             "seed": data["seed"],
         },
-        by=request.user,
+        by=person(request),
         target=data["policy_version"],
     )
     messages.info(request, f"Mining: {data['budget']} start frames are tried with {data['dreams']} dreams each.")
@@ -128,7 +128,7 @@ def mining_start(request: HttpRequest) -> HttpResponse:
 @role_required("admin")
 def mining_run_verify(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(MiningRun, pk=pk)
-    submit_act(kind="rollouts.mine_verify", params={"run": run.pk}, by=request.user, target=run)
+    submit_act(kind="rollouts.mine_verify", params={"run": run.pk}, by=person(request), target=run)
     messages.info(request, "The worst finds are replayed in the world.")
     return redirect(run)
 
@@ -139,11 +139,11 @@ def candidate_decide(request: HttpRequest, pk: int) -> HttpResponse:
     candidate = get_object_or_404(MiningCandidate, pk=pk)
     try:
         if request.POST.get("decision") == "accept":
-            frame = services.mining_candidate_accept(candidate=candidate, by=request.user)
+            frame = services.mining_candidate_accept(candidate=candidate, by=person(request))
             messages.success(request, f"Accepted: start frame {frame.pk} of “{frame.scenario_version.scenario.name}”.")
         else:
             reason = request.POST.get("reason", "")[:300]
-            services.mining_candidate_decline(candidate=candidate, by=request.user, reason=reason)
+            services.mining_candidate_decline(candidate=candidate, by=person(request), reason=reason)
             messages.info(request, "Declined.")
     except services.RolloutsError as error:
         messages.error(request, str(error))
@@ -167,7 +167,7 @@ def scenario_verify(request: HttpRequest, slug: str) -> HttpResponse:
             "policy_version": data["policy_version"].pk,
             "episodes": data["episodes"],
         },
-        by=request.user,
+        by=person(request),
         target=scenario,
     )
     messages.info(request, f"{data['episodes']} real episodes are run beside as many dreamed ones.")

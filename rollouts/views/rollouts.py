@@ -15,7 +15,7 @@ from core.people import role_required
 from rollouts import selectors
 from rollouts.forms import SampleForm
 from rollouts.models import Rollout, Scenario, StartFrame
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of, scenario_names, tell_errors
+from rollouts.views.common import filters_of, job_props, open_jobs, page_of, person, query_of, scenario_names, tell_errors
 
 FILTERS = ("scenario", "version", "accepted", "start_frame", "check", "q", "sort")
 MAX_FRAMES_A_JOB = 200
@@ -52,7 +52,7 @@ def rollouts(request: HttpRequest) -> HttpResponse:
             "approved_frames": StartFrame.objects.filter(state="approved").count(),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in jobs],
             "sample_form": SampleForm(),
-            "saved_views": selectors.saved_views(owner=request.user, page="rollouts"),
+            "saved_views": selectors.saved_views(owner=person(request), page="rollouts"),
             "saved_page": "rollouts",
         },
     )
@@ -131,7 +131,7 @@ def rollouts_sample(request: HttpRequest) -> HttpResponse:
             used = Rollout.objects.filter(start_frame__in=frames, policy_version=version).aggregate(last=Max("seed"))["last"]
             seed = 0 if used is None else used + 1
         params = {"start_frames": frames, "policy_version": version.pk, "n": data["n"], "seed": seed, "prompt": data["prompt"].strip()}
-        job = submit(kind="rollouts.sample", params=params, created_by=request.user)
+        job = submit(kind="rollouts.sample", params=params, created_by=person(request))
     names = ", ".join(version.name for version in data["policy_version"])
     messages.info(request, f"Sampling {data['n']} rollouts of {len(frames)} start frame{'s' if len(frames) != 1 else ''} under {names}.")
     return redirect(target if back else job)

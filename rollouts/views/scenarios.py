@@ -20,7 +20,7 @@ from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.scenarios import SORTS, version_history
 from rollouts.services.frames import REASONS, topic_of
 from rollouts.services.interchange import MAX_BYTES
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, query_of
+from rollouts.views.common import filters_of, job_props, open_jobs, page_of, person, query_of
 
 FILTERS = ("q", "state", "tag", "dog", "severity", "origin", "sort")
 FRAME_JOBS = ("rollouts.imagine", "rollouts.capture", "rollouts.verify")
@@ -45,7 +45,7 @@ def scenarios(request: HttpRequest) -> HttpResponse:
             "sorts": [(name, name.replace("frames", "approved frames")) for name in SORTS],
             "states": Scenario.State.choices,
             "origins": Scenario.Origin.choices,
-            "saved_views": selectors.saved_views(owner=request.user, page="scenarios"),
+            "saved_views": selectors.saved_views(owner=person(request), page="scenarios"),
             "saved_page": "scenarios",
         },
     )
@@ -116,7 +116,7 @@ def scenario_new(request: HttpRequest) -> HttpResponse:
     form = ScenarioForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            made = services.scenario_create(name=form.cleaned_data["name"], content=form.cleaned_data["content"], created_by=request.user)
+            made = services.scenario_create(name=form.cleaned_data["name"], content=form.cleaned_data["content"], created_by=person(request))
             messages.success(request, f"“{made.name}” is a draft now. Give it start frames, then activate it.")
             return redirect(made)
         except services.RolloutsError as error:
@@ -136,7 +136,7 @@ def scenario_edit(request: HttpRequest, slug: str) -> HttpResponse:
                 scenario=row,
                 content=form.cleaned_data["content"],
                 name=form.cleaned_data["name"],
-                by=request.user,
+                by=person(request),
                 base_number=form.cleaned_data["base_number"],
             )
             if after.number != version.number:
@@ -158,7 +158,7 @@ def scenario_state(request: HttpRequest, slug: str) -> HttpResponse:
         services.scenario_set_state(
             scenario=row,
             state=request.POST.get("state", ""),
-            by=request.user,
+            by=person(request),
             reason=request.POST.get("reason", "")[:300],
         )
         messages.success(request, f"“{row.name}” is {row.get_state_display().lower()} now.")
@@ -171,7 +171,7 @@ def scenario_state(request: HttpRequest, slug: str) -> HttpResponse:
 @role_required("admin")
 def scenario_duplicate(request: HttpRequest, slug: str) -> HttpResponse:
     row = get_object_or_404(Scenario, slug=slug)
-    copy = services.scenario_duplicate(scenario=row, by=request.user)
+    copy = services.scenario_duplicate(scenario=row, by=person(request))
     messages.success(request, "This is the copy, a draft. Rename and change it.")
     return redirect("rollouts:scenario_edit", slug=copy.slug)
 
@@ -185,7 +185,7 @@ def scenario_vary(request: HttpRequest, slug: str) -> HttpResponse:
         messages.error(request, "Choose values from the list.")
         return redirect(row)
     try:
-        made = services.scenario_vary(scenario=row, axes=form.axes(), by=request.user, rewrite_text=form.cleaned_data["rewrite_text"])
+        made = services.scenario_vary(scenario=row, axes=form.axes(), by=person(request), rewrite_text=form.cleaned_data["rewrite_text"])
     except services.RolloutsError as error:
         messages.error(request, str(error))
         return redirect(row)
@@ -218,7 +218,7 @@ def scenarios_import(request: HttpRequest) -> HttpResponse:
         messages.error(request, "Choose a file to import.")
         return redirect("rollouts:scenarios")
     try:
-        result = services.scenarios_import(data=file.read(MAX_BYTES + 1), by=request.user)
+        result = services.scenarios_import(data=file.read(MAX_BYTES + 1), by=person(request))
     except services.RolloutsError as error:
         messages.error(request, f"Nothing was imported. {error}")
         return redirect("rollouts:scenarios")
