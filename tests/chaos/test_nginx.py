@@ -84,6 +84,8 @@ def test_nginx_sends_media_after_the_check(site):
     assert answer.content == DATA
     assert answer.headers["Content-Type"] == "video/mp4"
     assert answer.headers["ETag"] == f'"{hashlib.sha256(DATA).hexdigest()}"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in answer.headers["Content-Security-Policy"]
     assert "immutable" in answer.headers["Cache-Control"]
     part = session.get(address, headers={"Range": "bytes=1000-1999"})
     assert not any("postgres" in process.name() for process in stack.family()), "a database that is given is used, not started"
@@ -100,7 +102,8 @@ def test_websockets_come_through(site):
         first = json.loads(socket.recv(timeout=10))
         assert first["topic"] == "round:1"
         stack.manage("shell", "-v", "0", "-c", "from core.events import publish; publish('round:1', 'second')")
-        assert json.loads(socket.recv(timeout=30))["last"] > first["last"]
+        # It also says from time to time where it is.
+        wait_for(lambda: json.loads(socket.recv(timeout=30))["last"] > first["last"], timeout_s=60, why="the ping of the second event")
 
 
 def test_metrics_stay_inside(site):
