@@ -72,7 +72,7 @@ class Site:
             ],
             cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # a machine that is busy with training takes its time
         while time.monotonic() < deadline:
             if self._web.poll() is not None:
                 break
