@@ -27,7 +27,7 @@ from pathlib import Path
 
 from bench.common import ROOT, figure, write_results
 
-FRAMES, ROLLOUTS_PER_FRAME, CLIPS = 30, 46, 4
+FRAMES, ROLLOUTS_PER_FRAME, CLIPS = 10, 72, 4
 DOWN_S = 2.0
 
 
@@ -113,9 +113,11 @@ def measure(running: Servers, arguments: argparse.Namespace) -> dict:
 
     call_command("migrate", verbosity=0)
     base = arguments.weights or ROOT / "rollouts" / "weights" / "base"
-    policy = Policy.load(base) if (base / "config.json").exists() else Policy.tiny()
-    pairs = fill(policy)
-    print(f"{pairs} comparisons; eyes: {'the probe of ' + base.name if (base / 'config.json').exists() else 'a tiny random probe'}")
+    # The clips are dreams of tiny random weights: made in no time, as large as real ones, and it is the queue that is loaded.
+    dreamer = Policy.tiny()
+    policy = Policy.load(base) if (base / "config.json").exists() else dreamer
+    pairs = fill(dreamer)
+    print(f"{pairs} comparisons; eyes: {'the probe of ' + base.name if policy is not dreamer else 'a tiny random probe'}", flush=True)
     running.start("web")
     stop = threading.Event()
     trouble = threading.Thread(target=disturb, args=(running, arguments.seconds, stop), daemon=True)
@@ -135,16 +137,15 @@ def disturb(running: Servers, seconds: float, stop: threading.Event) -> None:
     for name, share in (("web", 1 / 3), ("postgres", 1 / 3)):
         if stop.wait(seconds * share):
             return
-        print(f"crash of {name}")
+        print(f"crash of {name}", flush=True)
         running.crash(name)
         time.sleep(DOWN_S)
         running.start(name)
-        print(f"{name} is back")
+        print(f"{name} is back", flush=True)
 
 
 def fill(policy) -> int:
-    """Start frames of the real world, dreams of the policy, and every pair of their rollouts. Dreams of one frame share CLIPS sprites:
-    it is the queue that is loaded, not the sampler."""
+    """Start frames of the real world, dreams of them, and every pair of their rollouts. Rollouts of one frame share CLIPS sprites."""
     from django.utils import timezone
 
     from core.media import blob_store

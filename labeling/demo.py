@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import structlog
 
-from core.jobs import JobContext, JobRetry, submit
+from core.jobs import JobContext, JobProblem, JobRetry, submit
 from core.media import blob_bytes
+from core.models import Job
 from labeling import services
 from labeling.models import Choice, Comparison
 from labeling.services.simulation import judge_load, simulation_run
@@ -38,8 +39,11 @@ def load() -> dict[str, int]:
 def make(ctx: JobContext) -> dict[str, Any]:
     """The job: comparisons, gold pairs that the probe is sure of, choices of simulated annotators. Goes on where it was."""
     accepted = Rollout.objects.filter(accepted=True).count()
-    if accepted < ROLLOUTS_AT_LEAST:
+    sampling = Job.objects.filter(kind="rollouts.sample", state__in=[Job.State.QUEUED, Job.State.RUNNING]).exists()
+    if accepted < ROLLOUTS_AT_LEAST and (sampling or not Rollout.objects.exists()):
         raise JobRetry(f"{accepted} of {ROLLOUTS_AT_LEAST} rollouts are there; their sampling has to come first.")
+    if accepted < 2:
+        raise JobProblem("All of the demo's rollouts were rejected by their kinematic checks, so there is nothing to compare. Sample more of them.")
     if not Comparison.objects.exists():
         ctx.progress(0, 3, "choosing pairs")
         services.comparisons_make_ahead(count=COMPARISONS, seed=0, fence=ctx.fence)

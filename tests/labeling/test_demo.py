@@ -13,6 +13,14 @@ from tests.labeling.test_simulate import Eyes, clip
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def test_it_says_so_when_no_rollout_may_be_compared(run_job):
+    demo.load()
+    factories.rollouts(4, accepted=False)
+    job = run_job(Job.objects.get(kind="labeling.demo"))
+    assert job.state == "failed"
+    assert "nothing to compare" in job.error
+
+
 def test_it_waits_for_rollouts_then_makes_pairs_gold_and_choices(run_job, monkeypatch):
     monkeypatch.setattr(demo, "judge_load", lambda: Judge(Eyes()))
     assert demo.load() == {"jobs": 1}
