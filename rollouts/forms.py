@@ -122,8 +122,8 @@ class VersionField(forms.ModelChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(PolicyVersion.objects.none(), empty_label=None, label="Policy version", **kwargs)
 
-    def label_from_instance(self, version: PolicyVersion) -> str:
-        return f"{version.name} (active)" if version.is_active else version.name
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.name} (active)" if obj.is_active else str(obj.name)
 
 
 class VersionsField(forms.ModelMultipleChoiceField):

@@ -65,12 +65,14 @@ def scenarios_filtered(
             | Q(latest_notes__icontains=term)
             | Q(latest_tags__icontains=term)
         )
+    current: dict[str, Any] = {}  # lookups on annotations, which the type checker does not know
     if tag:
-        rows = rows.filter(latest_tags__contains=[tag])
+        current["latest_tags__contains"] = [tag]
     if dog:
-        rows = rows.filter(latest_factors__contains={"dog": dog})
+        current["latest_factors__contains"] = {"dog": dog}
     if severity.isdigit():
-        rows = rows.filter(latest_severity__gte=int(severity))
+        current["latest_severity__gte"] = int(severity)
+    rows = rows.filter(**current)
     if origin in Scenario.Origin.values:
         rows = rows.filter(origin=origin)
     return rows.order_by(*SORTS.get(sort, SORTS["recent"]))
