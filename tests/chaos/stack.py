@@ -145,7 +145,7 @@ class Stack:
         finally:
             connection.close()
 
-    def manage(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def manage(self, *arguments: str, timeout_s: float = 240.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*MANAGE, *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout_s)
 
     def submit(self, *, steps: int, step_s: float = 0.2) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.stack import ROOT, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def _steps(events, attempt):

@@ -17,7 +17,7 @@ from tests.chaos.stack import ROOT, Stack, free_port, wait_for
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed (apt-get install nginx-light)"),
 ]
 

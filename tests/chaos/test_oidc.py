@@ -8,7 +8,7 @@ import requests
 from tests.chaos.issuer import Issuer
 from tests.chaos.stack import Stack, free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

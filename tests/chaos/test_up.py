@@ -11,13 +11,13 @@ import pytest
 
 from tests.chaos.stack import MANAGE, ROOT, Stack, clean_environment, free_port, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def refused(home, *arguments: str, **settings: str) -> str:
     """The one sentence with which `up` refuses; it must be one line, without a traceback, and the exit code not zero."""
     done = subprocess.run(
-        [*MANAGE, "up", "--no-demo", *arguments], cwd=ROOT, env=clean_environment(home, **settings), capture_output=True, text=True, timeout=60
+        [*MANAGE, "up", "--no-demo", *arguments], cwd=ROOT, env=clean_environment(home, **settings), capture_output=True, text=True, timeout=240
     )
     assert done.returncode != 0, done.stdout
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line and " | " not in line]
