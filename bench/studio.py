@@ -88,9 +88,7 @@ def fill() -> None:
     rng = np.random.default_rng(0)
     blobs = Blob.objects.bulk_create([Blob(sha256=f"{i:064x}", size=1000, content_type="image/png") for i in range(BIG)])
     cells = factors.all_cells()
-    scenarios = Scenario.objects.bulk_create(
-        [Scenario(slug=f"scenario-{i}", name=f"Scenario {i}", state=("active", "draft")[i % 2]) for i in range(SCENARIOS)]
-    )
+    scenarios = Scenario.objects.bulk_create([Scenario(slug=f"scenario-{i}", name=f"Scenario {i}", state=("active", "draft")[i % 2]) for i in range(SCENARIOS)])
     versions = []
     for i, scenario in enumerate(scenarios):
         scene = factors.validate(factors.cell_parse(cells[i % len(cells)]))
@@ -98,9 +96,14 @@ def fill() -> None:
             prompt = "go to the red ball" if i % 3 else "bring the green can to the mat"
             versions.append(
                 ScenarioVersion(
-                    scenario=scenario, number=number, prompt=prompt, factors=scene, tags=[f"tag-{i % 20}", "dog"],
-                    scene_text=factors.describe(scene, prompt), severity=1 + i % 5,
-                )  # fmt: skip
+                    scenario=scenario,
+                    number=number,
+                    prompt=prompt,
+                    factors=scene,
+                    tags=[f"tag-{i % 20}", "dog"],
+                    scene_text=factors.describe(scene, prompt),
+                    severity=1 + i % 5,
+                )
             )
     ScenarioVersion.objects.bulk_create(versions)
     latest = versions[2::3]
@@ -113,11 +116,19 @@ def fill() -> None:
             agrees = bool(rng.random() < 0.8)
             frames.append(
                 StartFrame(
-                    scenario_version=version, source=("generated", "uploaded")[k % 2], image=blobs[k], width=96, height=96, seed=k,
-                    scene_text=version.scene_text, state=state, reason="" if state in ("proposed", "approved") else "Blurred",
-                    phash=int(rng.integers(-(2**62), 2**62)), reviewed_at=None if state == "proposed" else timezone.now(),
+                    scenario_version=version,
+                    source=("generated", "uploaded")[k % 2],
+                    image=blobs[k],
+                    width=96,
+                    height=96,
+                    seed=k,
+                    scene_text=version.scene_text,
+                    state=state,
+                    reason="" if state in ("proposed", "approved") else "Blurred",
+                    phash=int(rng.integers(-(2**62), 2**62)),
+                    reviewed_at=None if state == "proposed" else timezone.now(),
                     probe={"agrees": agrees, "reading": {}, "expected": {}, "disagreements": [] if agrees else ["No robot is seen."]},
-                )  # fmt: skip
+                )
             )
     StartFrame.objects.bulk_create(frames, batch_size=2000)
     policy = PolicyVersion.objects.create(name="bench", state="promoted", is_active=True, components={})
@@ -126,11 +137,25 @@ def fill() -> None:
     Rollout.objects.bulk_create(
         [
             Rollout(
-                start_frame=approved[i % len(approved)], policy_version=policy, prompt="go to the red ball", seed=i, sampler_hash="0" * 64,
-                sprite=blobs[i % BIG], latents=blobs[i % BIG], frame_count=13, fps=3, width=96, height=96,
-                actions=[[0.1] * 5] * 12, path=[[0.1, 0.2]] * 13, path_pixels=[[0.5, 0.5]] * 13,
-                verdict={"accepted": i % 4 > 0, "checks": checks}, accepted=i % 4 > 0, value=0.1, success=0.5,
-            )  # fmt: skip
+                start_frame=approved[i % len(approved)],
+                policy_version=policy,
+                prompt="go to the red ball",
+                seed=i,
+                sampler_hash="0" * 64,
+                sprite=blobs[i % BIG],
+                latents=blobs[i % BIG],
+                frame_count=13,
+                fps=3,
+                width=96,
+                height=96,
+                actions=[[0.1] * 5] * 12,
+                path=[[0.1, 0.2]] * 13,
+                path_pixels=[[0.5, 0.5]] * 13,
+                verdict={"accepted": i % 4 > 0, "checks": checks},
+                accepted=i % 4 > 0,
+                value=0.1,
+                success=0.5,
+            )
             for i in range(ROLLOUTS)
         ],
         batch_size=1000,
@@ -142,12 +167,27 @@ def fill() -> None:
 
 
 PAGES = (
-    "/scenarios/", "/scenarios/?page=8", "/scenarios/?q=dog+ball", "/scenarios/?dog=lying&severity=3&sort=frames", "/scenarios/?tag=tag-7",
-    "/start-frames/", "/start-frames/?page=160", "/start-frames/?state=proposed", "/start-frames/?disagrees=yes&source=generated",
-    "/start-frames/?q=dog+lies", "/start-frames/?scenario=scenario-0", "/scenarios/scenario-0/", "/scenarios/scenario-0/?page=30&state=approved",
-    "/scenarios/scenario-9/", "/rollouts/", "/rollouts/?scenario=scenario-0", "/rollouts/?check=jerk&sort=worst", "/mining/",
-    "/api/v1/start-frames/?state=approved", "/api/v1/scenarios/",
-)  # fmt: skip
+    "/scenarios/",
+    "/scenarios/?page=8",
+    "/scenarios/?q=dog+ball",
+    "/scenarios/?dog=lying&severity=3&sort=frames",
+    "/scenarios/?tag=tag-7",
+    "/start-frames/",
+    "/start-frames/?page=160",
+    "/start-frames/?state=proposed",
+    "/start-frames/?disagrees=yes&source=generated",
+    "/start-frames/?q=dog+lies",
+    "/start-frames/?scenario=scenario-0",
+    "/scenarios/scenario-0/",
+    "/scenarios/scenario-0/?page=30&state=approved",
+    "/scenarios/scenario-9/",
+    "/rollouts/",
+    "/rollouts/?scenario=scenario-0",
+    "/rollouts/?check=jerk&sort=worst",
+    "/mining/",
+    "/api/v1/start-frames/?state=approved",
+    "/api/v1/scenarios/",
+)
 
 
 def lists() -> dict[str, Any]:
@@ -203,7 +243,7 @@ def hostile() -> dict[str, Any]:
         response = client.post("/scenarios/scenario-1/upload/", {"files": file}, follow=True)
         slowest = max(slowest, time.perf_counter() - began)
         html = unescape(response.content.decode())
-        refused += response.status_code == 200 and ("was refused" in html and word in html or "Choose one or more" in html)
+        refused += response.status_code == 200 and (("was refused" in html and word in html) or "Choose one or more" in html)
     after = Blob.objects.count(), StartFrame.objects.count()
     return {
         "hostile_uploads": len(attacks),
