@@ -130,13 +130,14 @@ def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[An
         if number % 10 == 0:
             say(f"rollouts of frame {number} of {len(frames)}")
         rows = studio.rollouts_sample(start_frame=frame, policy_version=version, prompt=frame.scenario_version.prompt, n=wanted.rollouts, seed=1000 * seed)
-        rollouts.append([row for row in rows if row.accepted][: wanted.rollouts])
+        # Accepted dreams first. Where too few are, rejected ones are compared as well: people see what is wrong with them.
+        rollouts.append(sorted(rows, key=lambda row: not row.accepted)[: wanted.rollouts])
     rng = np.random.default_rng([seed, 3])
     every = [(a, b) for rows in rollouts for i, a in enumerate(rows) for b in rows[i + 1 :]]
     uniform = [every[i] for i in rng.permutation(len(every))[: wanted.choices]]
     careful = Teacher(mistake=0.1, equal=0.1, skip=0.0)
     counts: dict[str, Any] = {"frames": len(frames), "generated": sum(frame.source == "generated" for frame in frames)}
-    counts |= {"rollouts": sum(map(len, rollouts)), "pairs": len(every)}
+    counts |= {"rollouts": sum(map(len, rollouts)), "accepted": sum(row.accepted for rows in rollouts for row in rows), "pairs": len(every)}
 
     def answer(name: str, teacher: Teacher, most: int) -> None:
         mine = Choice.objects.filter(annotator__username=f"{name}-s{seed}-1", undone_by__isnull=True)
