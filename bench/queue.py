@@ -27,7 +27,7 @@ from pathlib import Path
 
 from bench.common import ROOT, figure, write_results
 
-FRAMES, ROLLOUTS_PER_FRAME, CLIPS = 10, 72, 4
+FRAMES, ROLLOUTS_PER_FRAME, CLIPS = 6, 72, 4
 DOWN_S = 2.0
 
 
@@ -80,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--annotators", type=int, default=50)
+    parser.add_argument("--frames", type=int, default=FRAMES, help="Start frames; each gives 2,556 comparisons.")
     parser.add_argument("--weights", type=Path, help="Policy whose probe is the judge's eyes (default: the shipped one; tiny random weights if there is none).")
     arguments = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="dreamfork-bench-"))
@@ -96,6 +97,9 @@ def main() -> None:
         running.servers.database_ensure(home)
         figures = measure(running, arguments)
         write_results("queue", figures, started)
+    except Exception:
+        print((home / "web.log").read_text(errors="replace")[-6000:] if (home / "web.log").exists() else "the web server was not started")
+        raise
     finally:
         running.stop()
         shutil.rmtree(home, ignore_errors=True)
@@ -116,7 +120,7 @@ def measure(running: Servers, arguments: argparse.Namespace) -> dict:
     # The clips are dreams of tiny random weights: made in no time, as large as real ones, and it is the queue that is loaded.
     dreamer = Policy.tiny()
     policy = Policy.load(base) if (base / "config.json").exists() else dreamer
-    pairs = fill(dreamer)
+    pairs = fill(dreamer, arguments.frames)
     print(f"{pairs} comparisons; eyes: {'the probe of ' + base.name if policy is not dreamer else 'a tiny random probe'}", flush=True)
     running.start("web")
     stop = threading.Event()
@@ -142,9 +146,11 @@ def disturb(running: Servers, seconds: float, stop: threading.Event) -> None:
         time.sleep(DOWN_S)
         running.start(name)
         print(f"{name} is back", flush=True)
+    # A server is ended with the thread that started it, so this one stays to the end.
+    stop.wait()
 
 
-def fill(policy) -> int:
+def fill(policy, frames: int) -> int:
     """Start frames of the real world, dreams of them, and every pair of their rollouts. Rollouts of one frame share CLIPS sprites."""
     from django.utils import timezone
 
@@ -164,7 +170,7 @@ def fill(policy) -> int:
     size = policy.codec.config.size
     world = make_world("household", width=size, height=size)
     made = 0
-    for number in range(FRAMES):
+    for number in range(frames):
         world.reset(seed=number, options={"prompt": prompt, "factors": {"dog": "lying", "dog_place": "on_path"}})
         image = world.render()
         frame = StartFrame.objects.create(
