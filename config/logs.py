@@ -56,5 +56,6 @@ def logging_settings(*, level: str, format: str) -> dict[str, Any]:
             "celery.beat": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
             "botocore": {"level": "WARNING"},
+            "OpenGL": {"level": "WARNING"},
         },
     }

@@ -127,7 +127,7 @@ class Up:
                 self.say("up", "The demo content is not loaded; everything else goes on. Try again with: manage.py demo")
         celery = [sys.executable, "-m", "celery", "-q", "-A", "config", "worker", "--without-gossip", "--without-mingle", "--loglevel", "INFO", "--pool"]
         cores = os.cpu_count() or 1
-        quiet = {"PYTHONWARNINGS": "ignore:You.re running the worker with superuser"} if os.geteuid() == 0 else {}
+        quiet = {"PYTHONWARNINGS": "ignore:You're running the worker with superuser"} if os.geteuid() == 0 else {}
         for name, argv in {
             "web": [
                 sys.executable, "-m", "uvicorn", "config.asgi:application", "--host", options.host, "--port", str(options.port),
