@@ -37,16 +37,19 @@ def load() -> dict[str, int]:
 
 
 def make(ctx: JobContext) -> dict[str, Any]:
-    """The job: comparisons, gold pairs that the probe is sure of, choices of simulated annotators. Goes on where it was."""
+    """The job: comparisons, gold pairs that the probe is sure of, choices of simulated annotators. Goes on where it was.
+
+    Where the kinematic checks let too few rollouts through, the demo compares the rejected ones too, rather than nothing.
+    """
     accepted = Rollout.objects.filter(accepted=True).count()
     sampling = Job.objects.filter(kind="rollouts.sample", state__in=[Job.State.QUEUED, Job.State.RUNNING]).exists()
     if accepted < ROLLOUTS_AT_LEAST and (sampling or not Rollout.objects.exists()):
         raise JobRetry(f"{accepted} of {ROLLOUTS_AT_LEAST} rollouts are there; their sampling has to come first.")
-    if accepted < 2:
-        raise JobProblem("All of the demo's rollouts were rejected by their kinematic checks, so there is nothing to compare. Sample more of them.")
+    if Rollout.objects.count() < 2:
+        raise JobProblem("The demo's rollouts could not be sampled, so there is nothing to compare.")
     if not Comparison.objects.exists():
         ctx.progress(0, 3, "choosing pairs")
-        services.comparisons_make_ahead(count=COMPARISONS, seed=0, fence=ctx.fence)
+        services.comparisons_make_ahead(count=COMPARISONS, seed=0, fence=ctx.fence, include_rejected=accepted < ROLLOUTS_AT_LEAST)
     judge = judge_load()
     if not Comparison.objects.filter(kind=Comparison.Kind.GOLD).exists():
         ctx.progress(1, 3, "looking for pairs with a clear answer")

@@ -61,6 +61,9 @@ class Project(models.Model):
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text="Share of candidate pairs whose two rollouts come from different policy versions, where there are any.",
     )
+    pair_rejected = models.BooleanField(
+        default=False, help_text="Also compare rollouts that failed their kinematic checks; for world models of which few pass."
+    )
     queue_ahead = models.PositiveIntegerField(default=200, help_text="Unanswered places that the queue is kept filled to while rollouts exist.")
     supply_seen = models.JSONField(default=dict, blank=True, editable=False, help_text="What the last search that found no new pair had looked at.")
     updated_at = models.DateTimeField(auto_now=True)

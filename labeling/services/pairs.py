@@ -36,13 +36,15 @@ def comparisons_make_ahead(
     scenarios: Sequence[int] = (),
     policy_versions: Sequence[int] = (),
     required_overlap: int | None = None,
+    include_rejected: bool | None = None,
     seed: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     fence: Callable | None = None,
 ) -> dict:
     """Choose and write comparisons until the queue holds enough places (or `count` were made).
 
-    1. Take the newest accepted rollouts of approved start frames, grouped by start frame and prompt.
+    1. Take the newest accepted rollouts (also rejected ones by `include_rejected`, else as the settings say) of approved start frames,
+       grouped by start frame and prompt.
     2. Draw a pool of pairs that do not exist yet; let the strategy choose the best tenth.
     3. Repeat until there are enough or no pair is left.
 
@@ -53,7 +55,8 @@ def comparisons_make_ahead(
     wanted = project.queue_ahead - places_open(at_most=project.queue_ahead) if count is None else count
     state = supply_state(project=project)
     rng = np.random.default_rng(seed)
-    rollouts, groups = _candidates(scenarios, policy_versions)
+    rejected_too = project.pair_rejected if include_rejected is None else include_rejected
+    rollouts, groups = _candidates(scenarios, policy_versions, rejected_too)
     made, exhausted = 0, False
     preference = features = None
     while made < wanted and not exhausted:
@@ -92,8 +95,10 @@ def comparisons_make_ahead(
     return {"made": made, "wanted": max(wanted, 0), "strategy": strategy, "exhausted": exhausted}
 
 
-def _candidates(scenarios, policy_versions) -> tuple[dict[int, Any], list[list[int]]]:
-    found = Rollout.objects.filter(accepted=True, start_frame__state=StartFrame.State.APPROVED)
+def _candidates(scenarios, policy_versions, include_rejected: bool) -> tuple[dict[int, Any], list[list[int]]]:
+    found = Rollout.objects.filter(start_frame__state=StartFrame.State.APPROVED)
+    if not include_rejected:
+        found = found.filter(accepted=True)
     if scenarios:
         found = found.filter(start_frame__scenario_version__scenario__in=scenarios)
     if policy_versions:

@@ -22,7 +22,7 @@ def places_open(*, at_most: int) -> int:
 
 def supply_state(*, project: Project) -> dict:
     """What a search for pairs would look at; when it equals `project.supply_seen`, the search would find nothing again."""
-    return {"last_rollout": Rollout.objects.aggregate(last=Max("id"))["last"], "overlap": project.required_overlap}
+    return {"last_rollout": Rollout.objects.aggregate(last=Max("id"))["last"], "overlap": project.required_overlap, "rejected": project.pair_rejected}
 
 
 def ask_ahead(*, project: Project, rng, empty: bool = False) -> None:

@@ -13,9 +13,9 @@ from tests.labeling.test_simulate import Eyes, clip
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_it_says_so_when_no_rollout_may_be_compared(run_job):
+def test_it_says_so_when_there_is_nothing_to_compare(run_job):
     demo.load()
-    factories.rollouts(4, accepted=False)
+    factories.rollouts(1)
     job = run_job(Job.objects.get(kind="labeling.demo"))
     assert job.state == "failed"
     assert "nothing to compare" in job.error

@@ -123,6 +123,7 @@ def test_it_pairs_only_what_may_be_shown(project):
     factories.rollouts(1, frame=a.start_frame, prompt="go to the blue ball")
     services.comparisons_make_ahead(count=10, strategy="uniform")
     assert list(Comparison.objects.values_list("rollout_a", "rollout_b")) == [(a.pk, b.pk)]
+    assert services.comparisons_make_ahead(count=10, strategy="uniform", include_rejected=True)["made"] == 3
 
 
 @pytest.mark.django_db
