@@ -1,4 +1,4 @@
-"""Frames to bytes and back: PNG, sprite sheets, strips."""
+"""Frames to bytes and back: PNG, sprite sheets, strips. Free of Django."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from rollouts.models.rollouts import Rollout
-
-COLUMNS = Rollout.COLUMNS
+COLUMNS = 5  # of a sprite sheet
 
 
 def png_bytes(frame: np.ndarray) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.urls import reverse
 
+from rollouts.images import COLUMNS
+
 
 class Rollout(models.Model):
     """One dream, whole: its pixels, latents, inferred actions, verdict and value. Immutable (trigger).
@@ -18,7 +20,7 @@ class Rollout(models.Model):
     sampler     settings of the sampler; sampler_hash is the sha256 of its canonical JSON.
     """
 
-    COLUMNS = 5
+    COLUMNS = COLUMNS
 
     start_frame = models.ForeignKey("rollouts.StartFrame", on_delete=models.PROTECT, related_name="rollouts")
     policy_version = models.ForeignKey("rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="rollouts")
