@@ -131,10 +131,11 @@ def measure(running: Servers, arguments: argparse.Namespace) -> dict:
         simulation = simulation_run(
             judge=Judge(policy.probe), teacher=Teacher(skip=0.02), annotators=arguments.annotators, seconds=arguments.seconds, url=running.url, wait=True
         )
+        connection.close()
+        return figures_of(simulation, arguments)
     finally:
         stop.set()
         trouble.join()
-    return figures_of(simulation, arguments)
 
 
 def disturb(running: Servers, seconds: float, stop: threading.Event) -> None:
