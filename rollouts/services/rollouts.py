@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BATCH = 8
 MAX_ROLLOUTS = 64
 # How many times as many dreams as asked for may be sampled to replace the rejected ones.
-MAX_TRIES = 2
+MAX_TRIES = 4
 
 
 def sampler_settings(policy: Policy) -> dict[str, Any]:
