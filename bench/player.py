@@ -1,7 +1,8 @@
 """The comparison page in a real browser: 100 pairs by keyboard alone.
 
 Measured: key press -> next pair's first frame painted; whether both sides show the same frame, on every animation frame by what the
-player says and, in a second pass, by the pixels on both canvases; memory of the page after 10 and after 100 pairs.
+player says and, in a second pass, by the pixels on both canvases; memory of the page after 10 and after 100 pairs. Between two pairs a
+key that does nothing is pressed and its next paint stamped in the same way: what this browser on this machine needs at least (`floor_*`).
 
     python -m bench.player
 """
@@ -29,7 +30,7 @@ KEYS = "fjtbn"
 # Runs before the page's own scripts. It remembers what was leased (to know the pixels of each frame), and stamps the first paint after
 # a key: the callback of requestAnimationFrame comes right before a paint, a message posted in it right after.
 WATCH = """
-window.bench = {painted: [], frames: 0, apart: 0, pixels: 0, pixelsApart: 0, unknown: 0, assignments: {}, readPixels: false};
+window.bench = {painted: [], floor: [], frames: 0, apart: 0, pixels: 0, pixelsApart: 0, unknown: 0, assignments: {}, readPixels: false};
 {
   const fetch = window.fetch;
   window.fetch = async (...call) => {
@@ -40,10 +41,17 @@ window.bench = {painted: [], frames: 0, apart: 0, pixels: 0, pixelsApart: 0, unk
     return answer;
   };
   let pressed = null;
+  let idle = null;
   addEventListener("keydown", (event) => {
     const root = document.querySelector("[data-island=player]");
     if (root && event.isTrusted && "fjtbn".includes(event.key)) pressed = {at: event.timeStamp, lease: root.dataset.lease};
+    else if (event.isTrusted && event.key === "y") idle = event.timeStamp;
   }, true);
+  const stamp = (list, at) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => list.push(performance.now() - at);
+    channel.port2.postMessage(0);
+  };
   const canvases = () => ["left", "right"].map((side) => document.querySelector(`.stage-${side} canvas`));
   const look = () => {
     const root = document.querySelector("[data-island=player]");
@@ -53,11 +61,12 @@ window.bench = {painted: [], frames: 0, apart: 0, pixels: 0, pixelsApart: 0, unk
       if (left.dataset.frame !== right.dataset.frame) window.bench.apart += 1;
       if (window.bench.readPixels) window.bench.check(root.dataset.lease, left, right);
       if (pressed && root.dataset.lease !== pressed.lease && left.dataset.frame === "0") {
-        const {at} = pressed;
+        stamp(window.bench.painted, pressed.at);
         pressed = null;
-        const channel = new MessageChannel();
-        channel.port1.onmessage = () => window.bench.painted.push(performance.now() - at);
-        channel.port2.postMessage(0);
+      }
+      if (idle !== null) {
+        stamp(window.bench.floor, idle);
+        idle = null;
       }
     }
     requestAnimationFrame(look);
@@ -123,7 +132,7 @@ def main() -> None:
                 memory[number] = measure(session, process)
                 load.append(os.getloadavg()[0])
         all_saved(page, timeout_s=120)
-        seen = page.evaluate("() => ({painted: bench.painted, frames: bench.frames, apart: bench.apart})")
+        seen = page.evaluate("() => ({painted: bench.painted, floor: bench.floor, frames: bench.frames, apart: bench.apart})")
         page.evaluate("() => { bench.readPixels = true }")
         for number in range(PIXEL_PAIRS):
             page.evaluate("lease => bench.prepare(lease)", lease_shown(page))
@@ -134,6 +143,7 @@ def main() -> None:
         rows = site.query("SELECT count(*), count(DISTINCT comparison_id) FROM labeling_choice")[0]
     assert rows == (PAIRS + PIXEL_PAIRS, PAIRS + PIXEL_PAIRS), f"{rows[0]} answers to {rows[1]} pairs are stored"
     latency = np.asarray(seen["painted"])
+    floor = np.asarray(seen["floor"])
     assert len(latency) == PAIRS, f"{len(latency)} of {PAIRS} first frames were seen"
     n = len(latency)
     write_results(
@@ -142,6 +152,8 @@ def main() -> None:
             "pair_latency_p50_ms": figure(float(np.median(latency)), n=n, unit="ms", **interval(latency, 50)),
             "pair_latency_p95_ms": figure(float(np.percentile(latency, 95)), n=n, unit="ms", **interval(latency, 95)),
             "pair_latency_max_ms": figure(float(latency.max()), n=n, unit="ms"),
+            "floor_p50_ms": figure(float(np.median(floor)), n=len(floor), unit="ms", **interval(floor, 50)),
+            "floor_p95_ms": figure(float(np.percentile(floor, 95)), n=len(floor), unit="ms", **interval(floor, 95)),
             "frames_apart": figure(seen["apart"], n=seen["frames"], unit="frames by index"),
             "frames_apart_pixels": figure(pixels["apart"], n=pixels["seen"], unit="frames by pixels"),
             "frames_unknown_pixels": figure(pixels["unknown"], n=pixels["seen"], unit="frames like none of the sheet"),
@@ -157,7 +169,9 @@ def main() -> None:
 
 def press(page: Page, key: str, look_s: float) -> None:
     lease = lease_shown(page)
-    page.wait_for_timeout(look_s * 1000)
+    page.wait_for_timeout(look_s * 500)
+    page.keyboard.press("y")
+    page.wait_for_timeout(look_s * 500)
     page.keyboard.press(key)
     page.wait_for_function("before => document.querySelector('[data-island=player]').dataset.lease !== before", arg=lease)
 
