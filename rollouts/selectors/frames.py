@@ -98,7 +98,7 @@ def frame_card(frame: StartFrame, twins: list[int] | None = None) -> dict[str, A
     if twins:
         shown = ", ".join(str(pk) for pk in twins[:3])
         notes.append(f"Near twin of {shown}{' and more' if len(twins) > 3 else ''}")
-    if frame.reason:
+    if frame.reason and frame.reason != " ".join(frame.probe.get("disagreements", [])):
         notes.append(f"{frame.get_state_display()}: {frame.reason}")
     # Short: a cell of the grid is nine characters wide beside its badge.
     place = {"captured": "world", "uploaded": "upload"}.get(frame.source, "seed")
