@@ -62,3 +62,15 @@ export function setHidden(element: HTMLElement, hidden: boolean): boolean {
 export function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high);
 }
+
+/** Runs something once the next frame has been painted, or soon if the page is hidden and paints nothing. */
+export function afterPaint(run: () => void): void {
+  let done = false;
+  const once = (): void => {
+    if (done) return;
+    done = true;
+    run();
+  };
+  requestAnimationFrame(() => setTimeout(once));
+  setTimeout(once, 500);
+}

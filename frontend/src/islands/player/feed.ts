@@ -24,6 +24,8 @@ export interface FeedOptions {
   /** A pair whose frames can not be fetched or decoded; it is never shown. */
   onBroken: (assignment: Assignment, why: string) => void;
   onChange: () => void;
+  /** Puts off what need not happen before the pair that was taken is painted. */
+  later?: (run: () => void) => void;
   /** The pairs that are decoded ahead. */
   ahead?: number;
   /** The pairs that are leased and fetched ahead, the decoded ones included: what can be answered while the network is away. */
@@ -74,7 +76,7 @@ export class Feed {
     const pair = this.ready.shift() ?? null;
     this.current = pair?.assignment.lease ?? null;
     this.capped = false;
-    if (pair) void this.fill();
+    if (pair) (this.options.later ?? ((run) => run()))(() => void this.fill());
     return pair;
   }
 

@@ -1,6 +1,6 @@
 import { ApiError } from "../../lib/api";
 import { FrameClock, runPlayback } from "../../lib/clock";
-import { h } from "../../lib/dom";
+import { afterPaint, h } from "../../lib/dom";
 import type { Outbox, OutboxEntry } from "../../lib/outbox";
 import { showToast } from "../../lib/toast";
 import { someoneElse } from "../../lib/person";
@@ -214,12 +214,14 @@ export class Player {
     this.answered = { id, pair: shown.pair, answer: name, result: null };
     this.history.push(id, shown.pair.assignment, details);
     this.moveOn();
-    // The next pair is on the screen; the rest may take its time.
-    if (before) close(before.pair);
-    this.last.show(this.answered.pair, name, null);
     this.put("choice", shown.pair.assignment, body, id);
-    this.say(`${ANSWER_WORDS[name]}. ${this.shown ? `Next: ${this.shown.pair.assignment.prompt}` : ""}`);
     if (this.me?.preferences.review_each) this.startReview();
+    // The next pair is drawn and the answer on its way to the disk; the rest waits until that has been painted.
+    afterPaint(() => {
+      if (before) close(before.pair);
+      if (this.answered?.id === id) this.last.show(this.answered.pair, name, this.answered.result);
+      this.say(`${ANSWER_WORDS[name]}. ${this.shown ? `Next: ${this.shown.pair.assignment.prompt}` : ""}`);
+    });
   }
 
   private moveOn(): void {

@@ -1,5 +1,6 @@
 import { ApiError } from "../../lib/api";
 import { refreshCsrf } from "../../lib/csrf";
+import { afterPaint } from "../../lib/dom";
 import { Outbox, type OutboxOptions } from "../../lib/outbox";
 import { IndexedDbStore } from "../../lib/outbox-store";
 import { someoneElse } from "../../lib/person";
@@ -30,6 +31,7 @@ export function makeFeed(server: LabelingServer, outbox: Outbox, person: string,
     fetchBlob: (url) => server.blob(url),
     decode: decodePair,
     isAnswered: (lease) => outbox.holdsLease(lease),
+    later: afterPaint,
     ...told,
   });
 }
