@@ -143,6 +143,6 @@ def test_postgres_may_be_killed(stack):
         except Exception:
             return False
 
-    wait_for(ended, timeout_s=90, why="the job ends after the database is back")
+    wait_for(ended, timeout_s=170, why="the job ends after the database is back")
     assert [kind for kind, _ in stack.events(job)].count("succeeded") == 1
     wait_for(lambda: stack.status("/readyz") == 200, timeout_s=30, why="ready again")
