@@ -1,0 +1,30 @@
+"""Writes docs/figures.md, the table of all figures, from bench/results.
+
+python -m bench.tables
+"""
+
+from __future__ import annotations
+
+import json
+
+from bench.common import RESULTS, ROOT
+
+HEAD = "# Figures\n\nMade by `python -m bench.tables` from `bench/results/`, which also says on which machine and commit each was measured.\n"
+
+
+def rows() -> list[str]:
+    """One line of Markdown for each figure of each result."""
+    lines = ["| bench | figure | value | 95 % interval or range | n |", "| --- | --- | --- | --- | --- |"]
+    for path in sorted(RESULTS.glob("*.json")):
+        for name, row in sorted(json.loads(path.read_text())["figures"].items()):
+            interval = "" if row.get("low") is None else f"{row['low']:.4g} .. {row['high']:.4g}"
+            lines.append(f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} |")
+    return lines
+
+
+def main() -> None:
+    (ROOT / "docs" / "figures.md").write_text("\n".join([HEAD, *rows(), ""]))
+
+
+if __name__ == "__main__":
+    main()
