@@ -24,7 +24,8 @@ from torch import nn
 @dataclass(frozen=True)
 class TransformerConfig:
     """frames: T. start: whether there is a start frame (a start-frame generator has none). start_tokens: give the start
-    frame tokens of its own in the context too; a fifth more work for nothing that we could measure, so off. Sizes as in
+    frame tokens of its own in the context too; about a fifth more work, so off; whether it helps was
+    not measured. Sizes as in
     the module text."""
 
     frames: int = 12

@@ -65,7 +65,7 @@ class EpisodeResult:
 class LoopOptions:
     """execute: steps of a plan that are carried out before the next. drift: mean squared latent distance between the frame
     seen and the frame dreamed, over the cells where either differs from the plan's start, above which it replans at once;
-    measured in bench/policy.py (0 switches it off). batch: episodes side by side."""
+    a guess so far, not measured (0 switches it off). batch: episodes side by side."""
 
     execute: int = 6
     drift: float = 1.5
