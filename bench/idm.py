@@ -33,7 +33,7 @@ def main() -> None:
     env = HouseholdEnv()
     errors, ends, verdicts, extremes = [], [], [], []
     for episode in held_out.episodes(options.episodes, offset=50_000):
-        latents = policy.codec.encode(torch.from_numpy(episode.frames[None, : horizon + 1]))
+        latents = policy.encode(episode.frames[None, : horizon + 1])
         actions, _, _, found = policy.infer_actions(latents)
         achieved = episode.actions[:horizon].copy()
         achieved[:, :2] = np.diff(episode.robot[: horizon + 1, :2], axis=0) * policy.fps

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
+from .precision import autocast
+
 
 @dataclass(frozen=True)
 class CodecConfig:
@@ -97,7 +99,8 @@ class Codec(nn.Module):
         if frames.dtype == torch.uint8:
             frames = frames.movedim(-1, -3).to(self.shift.dtype) / 255
         lead = frames.shape[:-3]
-        raw = self.encoder(frames.reshape(-1, *frames.shape[-3:]) * 2 - 1)
+        with autocast(self.shift.device):
+            raw = self.encoder(frames.reshape(-1, *frames.shape[-3:]) * 2 - 1).float()
         latents = (raw - self.shift[:, None, None]) / self.scale[:, None, None]
         return latents.reshape(*lead, *latents.shape[1:])
 
@@ -105,7 +108,8 @@ class Codec(nn.Module):
         """latents [..., C, h, w] -> float [..., 3, H, W]; nominally 0..1, not clipped."""
         lead = latents.shape[:-3]
         raw = latents.reshape(-1, *latents.shape[-3:]) * self.scale[:, None, None] + self.shift[:, None, None]
-        frames = self.decoder(raw) * 0.5 + 0.5
+        with autocast(self.shift.device):
+            frames = self.decoder(raw).float() * 0.5 + 0.5
         return frames.reshape(*lead, *frames.shape[1:])
 
     def decode_uint8(self, latents: torch.Tensor) -> torch.Tensor:

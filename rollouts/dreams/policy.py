@@ -17,6 +17,7 @@ import torch
 from . import flow, kinematics, weights
 from .codec import Codec, CodecConfig
 from .idm import InverseDynamics
+from .precision import autocast
 from .probe import Probe, ProbeNet
 from .text import TextEncoder
 from .transformer import Context, TransformerConfig, VideoTransformer
@@ -163,23 +164,34 @@ class Policy:
     def plan(self, frames: np.ndarray, prompts: list[str], *, seeds: list[list[int]]) -> Plan:
         """Dreams of B start frames uint8 [B, H, W, 3] at once, n for each: seeds is B lists of n. Rows are frame by frame."""
         n = len(seeds[0])
-        start = self.codec.encode(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+        start = self.encode(frames)
         context = self.context(start, prompts)
         unconditional = self.context(start, [""] * len(prompts)).repeat(n) if self.sampler.guidance != 1 else None
         noise = torch.stack([self._noise(seed) for row in seeds for seed in row])
-        latents = flow.sample(
-            self.world_model,
-            context.repeat(n),
-            noise,
-            steps=self.sampler.steps,
-            guidance=self.sampler.guidance,
-            unconditional=unconditional,
-            shift=self.sampler.shift,
-        )
+        with autocast(self.device):
+            latents = flow.sample(
+                self.world_model,
+                context.repeat(n),
+                noise,
+                steps=self.sampler.steps,
+                guidance=self.sampler.guidance,
+                unconditional=unconditional,
+                shift=self.sampler.shift,
+            )
         starts = start.repeat_interleave(n, 0)
         actions, _seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], latents], 1))
         values, successes = self.judge(latents, context.repeat(n))
         return Plan(latents, actions, paths, verdicts, values, successes)
+
+    @torch.no_grad()
+    def encode(self, frames: np.ndarray) -> torch.Tensor:
+        """uint8 [..., H, W, 3] -> latents float32 [..., C, h, w]."""
+        return self.codec.encode(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
+        """latents [..., C, h, w] -> uint8 [..., H, W, 3]."""
+        return self.codec.decode_uint8(latents).cpu().numpy()
 
     def context(self, start: torch.Tensor, prompts: list[str]) -> Context:
         """start latents [B, C, h, w] and B prompts, or one prompt for all."""
@@ -189,13 +201,16 @@ class Policy:
             text, mask = text.expand(len(start), -1, -1), mask.expand(len(start), -1)
         else:
             text, mask = self.text.encode(prompts, limit)
-        return self.world_model.encode_context(start, text.to(self.device), mask.to(self.device))
+        with autocast(self.device):
+            return self.world_model.encode_context(start, text.to(self.device), mask.to(self.device))
 
     @torch.no_grad()
     def infer_actions(self, latents: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[kinematics.Verdict]]:
         """latents [B, T+1, C, h, w] -> actions [B, T, A], places seen and integrated paths [B, T+1, 2], verdicts."""
         inferred, places = self.idm(latents)
         actions, seen = inferred.float().cpu().numpy(), places.float().cpu().numpy()
+        for row, places_seen in zip(actions, seen, strict=True):
+            row[:, :2] = kinematics.fuse(row[:, :2], places_seen, self.fps)
         paths = np.stack([kinematics.integrate(s[0], a, self.fps) for s, a in zip(seen, actions, strict=True)])
         verdicts = [kinematics.check(a, p, s, fps=self.fps, limits=self.limits) for a, p, s in zip(actions, paths, seen, strict=True)]
         return actions, seen, paths, verdicts
@@ -206,10 +221,11 @@ class Policy:
         that all rollouts share."""
         scores, successes = [], []
         for noise in shared_noise(tuple(latents.shape[1:]), draws=VALUE_DRAWS):
-            tokens = rollout_features(self.world_model, latents, context, layer=self.value_head.layer, noise=noise.to(latents.device))
-            success, score = self.value_head(tokens)
-            scores.append(score)
-            successes.append(success.sigmoid())
+            with autocast(self.device):
+                tokens = rollout_features(self.world_model, latents, context, layer=self.value_head.layer, noise=noise.to(latents.device))
+                success, score = self.value_head(tokens)
+            scores.append(score.float())
+            successes.append(success.float().sigmoid())
         return torch.stack(scores).mean(0).cpu().numpy(), torch.stack(successes).mean(0).cpu().numpy()
 
     def choose(self, plan: Plan, n: int) -> np.ndarray:
@@ -234,11 +250,13 @@ class Policy:
         contexts = []
         for words in (scene, ""):
             text, mask = self.text.encode_scenes([words], limit)
-            contexts.append(self.start_frames.encode_context(None, text.to(self.device), mask.to(self.device)).repeat(n))
+            with autocast(self.device):
+                contexts.append(self.start_frames.encode_context(None, text.to(self.device), mask.to(self.device)).repeat(n))
         c = self.start_frames.config
         noise = torch.stack([_seeded(seed + i, (1, c.channels, c.grid, c.grid)) for i in range(n)]).to(self.device)
-        latents = flow.sample(self.start_frames, contexts[0], noise, steps=steps, guidance=guidance, unconditional=contexts[1])
-        return self.codec.decode_uint8(latents[:, 0]).cpu().numpy()
+        with autocast(self.device):
+            latents = flow.sample(self.start_frames, contexts[0], noise, steps=steps, guidance=guidance, unconditional=contexts[1])
+        return self.decode(latents[:, 0])
 
     # ------------------------------------------------------------------ helpers
 
@@ -247,7 +265,7 @@ class Policy:
         return _seeded(seed, (c.frames, c.channels, c.grid, c.grid)).to(self.device)
 
     def _picture(self, frame: np.ndarray, plan: Plan, index: int, seed: int) -> Dream:
-        future = self.codec.decode_uint8(plan.latents[index]).cpu().numpy()
+        future = self.decode(plan.latents[index])
         path = plan.paths[index].astype(np.float32)
         return Dream(
             frames=np.concatenate([frame[None], future]),

@@ -29,7 +29,7 @@ class TransformerConfig:
     the module text."""
 
     frames: int = 12
-    tubelet: int = 4
+    tubelet: int = 2
     patch: int = 2
     channels: int = 12
     grid: int = 8
@@ -37,7 +37,7 @@ class TransformerConfig:
     layers: int = 6
     heads: int = 4
     text_width: int = 384
-    text_tokens: int = 20
+    text_tokens: int = 16
     start: bool = True
     start_tokens: bool = False
 
@@ -78,6 +78,19 @@ class Context:
         return Context([spread(k) for k in self.keys], [spread(v) for v in self.values], spread(self.mask), spread(self.start))  # type: ignore[misc]
 
 
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Attention of q [B, heads, N, d] to k, v [B, heads, M, d]; mask bool, broadcastable to [B, heads, N, M].
+
+    On a CPU in bfloat16 the fused kernel's backward pass takes four times as long as these matrix products.
+    """
+    if q.is_cuda or q.dtype == torch.float32:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1) @ v
+
+
 class Block(nn.Module):
     """Pre-norm attention and MLP, modulated by (shift, scale, gate) x 2: [B or 1, 6, D]."""
 
@@ -98,9 +111,9 @@ class Block(nn.Module):
         batch, count, width = x_BND.shape
         normed = torch.addcmul(shift1[:, None], F.layer_norm(x_BND, (width,)), 1 + scale1[:, None])
         q, k, v = self.qkv(normed).view(batch, count, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        q, k = self.q_norm(q), self.k_norm(k)
+        q, k = (F.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype)) for x, norm in ((q, self.q_norm), (k, self.k_norm)))
         keys, values = (k, v) if past is None else (torch.cat([past[0], k], 2), torch.cat([past[1], v], 2))
-        attended = F.scaled_dot_product_attention(q, keys.to(q.dtype), values.to(q.dtype), attn_mask=mask)
+        attended = attend(q, keys, values, mask)
         x_BND = torch.addcmul(x_BND, gate1[:, None], self.out(attended.transpose(1, 2).reshape(batch, count, width)))
         normed = torch.addcmul(shift2[:, None], F.layer_norm(x_BND, (width,)), 1 + scale2[:, None])
         return torch.addcmul(x_BND, gate2[:, None], self.down(F.gelu(self.up(normed), approximate="tanh"))), k, v
@@ -145,8 +158,8 @@ class VideoTransformer(nn.Module):
     def _uncells(self, tokens: torch.Tensor) -> torch.Tensor:
         c = self.config
         b, side = len(tokens), c.grid // c.patch
-        x = tokens.reshape(b, c.frames // c.tubelet, side, side, c.tubelet, c.channels, c.patch, c.patch)
-        return x.permute(0, 1, 4, 5, 2, 6, 3, 7).reshape(b, c.frames, c.channels, c.grid, c.grid)
+        x = tokens.reshape(b, -1, side, side, c.tubelet, c.channels, c.patch, c.patch)
+        return x.permute(0, 1, 4, 5, 2, 6, 3, 7).reshape(b, -1, c.channels, c.grid, c.grid)
 
     def _start_cells(self, start: torch.Tensor) -> torch.Tensor:
         """[B, C, h, w] -> [B, cells, C * patch * patch]"""
@@ -189,17 +202,23 @@ class VideoTransformer(nn.Module):
         # Unpadded text, as when sampling, needs no mask; looking costs a device sync, so not while training.
         return Context(keys, values, mask if self.training or not bool(mask.all()) else None, start)
 
-    def predict(self, x_t: torch.Tensor, t: torch.Tensor, context: Context, *, features_at: int | None = None) -> torch.Tensor:
+    def predict(
+        self, x_t: torch.Tensor, t: torch.Tensor, context: Context, *, features_at: int | None = None, tubelets: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The clean latents [B, T, C, h, w] that x_t [B, T, C, h, w] at noise level t [B] in 0..1 (1: pure noise) hides.
 
-        With `features_at` = k: the tokens [B, N, D] after block k instead, for the value head.
+        With `features_at` = k: the tokens [B, N, D] after block k instead, for the value head. With `tubelets` int64 [K]:
+        x_t holds those of the clip's tubelets only, T = K * tubelet (`training/learn/recipes.py` trains on parts of clips).
         """
         c = self.config
         cells = self._cells(x_t)
         if context.start is not None:
             start = self._start_cells(context.start)[:, None].expand(-1, cells.shape[1], -1, -1)
             cells = torch.cat([cells, start.to(cells.dtype)], -1)
-        tokens = self.embed(cells.flatten(1, 2)) + self.position
+        position = self.position
+        if tubelets is not None:
+            position = position.view(-1, c.cells, c.width)[tubelets].flatten(0, 1)
+        tokens = self.embed(cells.flatten(1, 2)) + position
         time = self.time(_fourier(t).to(tokens.dtype))
         modulation = self.time_modulation(time).view(-1, 6, c.width)
         mask = None

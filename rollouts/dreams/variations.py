@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import flow
+from .precision import autocast
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -40,5 +41,6 @@ def imagine_like(policy: Policy, scene: str, *, like: int, closeness: float, n: 
 
     base = math.sqrt(closeness) * noise(like)
     mixed = torch.stack([base + math.sqrt(1 - closeness) * noise(seed + i) for i in range(n)]).to(policy.device)
-    latents = flow.sample(model, contexts[0], mixed, steps=STEPS, guidance=GUIDANCE, unconditional=contexts[1])
-    return policy.codec.decode_uint8(latents[:, 0]).cpu().numpy()
+    with autocast(policy.device):
+        latents = flow.sample(model, contexts[0], mixed, steps=STEPS, guidance=GUIDANCE, unconditional=contexts[1])
+    return policy.decode(latents[:, 0])

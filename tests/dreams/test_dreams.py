@@ -10,7 +10,7 @@ from rollouts.dreams import flow, kinematics
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.policy import Policy, SamplerSettings
 from rollouts.dreams.text import MiniLM, TextEncoder, split
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, attend
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 PROMPT = "go to the red ball"
@@ -132,8 +132,40 @@ def test_dropped_text_equals_no_text(network):
 
 
 def test_too_long_a_text_is_refused(network):
-    with pytest.raises(ValueError, match="at most 20"):
-        context_of(network, torch.randn(1, 12, 8, 8), length=21)
+    with pytest.raises(ValueError, match="at most 16"):
+        context_of(network, torch.randn(1, 12, 8, 8), length=17)
+
+
+def test_parts_of_a_clip_know_which_parts_they_are(network):
+    x, t, start = torch.randn(2, 12, 12, 8, 8), torch.tensor([0.3, 0.9]), torch.randn(2, 12, 8, 8)
+    context = context_of(network, start)
+    whole = network.predict(x, t, context)
+    torch.testing.assert_close(whole, network.predict(x, t, context, tubelets=torch.arange(6)))
+    first, last = x[:, :2], x[:, -2:]
+    assert network.predict(first, t, context, tubelets=torch.tensor([0])).shape == first.shape
+    early = network.predict(last, t, context, tubelets=torch.tensor([0]))
+    late = network.predict(last, t, context, tubelets=torch.tensor([5]))
+    assert not torch.allclose(early, late)
+
+
+def test_attention_by_matrix_products_is_attention():
+    q, k, v = (torch.randn(2, 4, n, 16, dtype=torch.bfloat16) for n in (5, 7, 7))
+    mask = torch.tensor([True, True, False, True, True, False, True])[None, None, None]
+    fused = attend(q.float(), k.float(), v.float(), mask)
+    torch.testing.assert_close(attend(q, k, v, mask).float(), fused, atol=0.03, rtol=0.03)
+
+
+def test_fused_velocities_do_not_drift_and_do_not_jitter():
+    rng = np.random.default_rng(0)
+    velocity = np.repeat([[0.3, 0.1], [0.0, -0.3], [0.2, 0.2]], 4, axis=0)
+    places = np.concatenate([[[0.0, 0.0]], np.cumsum(velocity, 0) / 3])
+    biased = velocity + 0.03
+    noisy = places + rng.normal(0, 0.02, places.shape)
+    fused = kinematics.fuse(biased, noisy, 3.0)
+    end = np.hypot(*(np.cumsum(fused, 0)[-1] / 3 - places[-1]))
+    assert end < np.hypot(*(np.cumsum(biased, 0)[-1] / 3 - places[-1])) / 2
+    assert np.abs(fused - velocity).max() < np.abs(np.diff(noisy, axis=0) * 3 - velocity).max()
+    np.testing.assert_allclose(kinematics.fuse(velocity, places, 3.0), velocity, atol=1e-9)
 
 
 def test_velocity_and_x_prediction_agree(network):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -111,18 +112,20 @@ class ClauseTable:
         return [self.index[clause] for clause in split(text)]
 
     def pack(self, whole: torch.Tensor | None, pooled: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clause indices int64 [B, K] and [B, P], -1 for none -> token states float32 [B, L, TEXT_WIDTH] and mask bool
-        [B, L], L <= limit: all tokens of the `whole` clauses, then one for each `pooled` clause."""
+        """Clause indices int64 [B, K] and [B, P], -1 for none -> token states float32 [B, limit, TEXT_WIDTH] and mask bool
+        [B, limit]: all tokens of the `whole` clauses, then one for each `pooled` clause. The length never varies, which
+        compiled networks need; what is over the limit is cut."""
         parts = [(self.pooled[pooled][:, :, None], (pooled >= 0)[:, :, None])]
         if whole is not None:
             position = torch.arange(CLAUSE_TOKENS, device=whole.device)
             parts.insert(0, (self.states[whole], position < self.lengths[whole][..., None]))
-        states = torch.cat([s.flatten(1, 2) for s, _ in parts], 1)
+        states = torch.cat([s.flatten(1, 2).float() for s, _ in parts], 1)
         mask = torch.cat([m.flatten(1, 2) for _, m in parts], 1)
-        length = max(1, min(limit, int(mask.sum(1).max())))
-        order = torch.argsort(~mask, dim=1, stable=True)[:, :length]
+        short = max(0, limit - mask.shape[1])
+        states, mask = F.pad(states, (0, 0, 0, short)), F.pad(mask, (0, short))
+        order = torch.argsort(~mask, dim=1, stable=True)[:, :limit]
         kept = mask.gather(1, order)
-        return states.gather(1, order[..., None].expand(-1, -1, TEXT_WIDTH)).float() * kept[..., None], kept
+        return states.gather(1, order[..., None].expand(-1, -1, TEXT_WIDTH)) * kept[..., None], kept
 
 
 def clause_indices(texts: list[list[str]], table: ClauseTable, width: int) -> torch.Tensor:

@@ -199,7 +199,7 @@ def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None
     plan = policy.plan(frames, [e.info["prompt"] for e in episodes], seeds=[e.seeds(n) for e in episodes])
     best = policy.choose(plan, n) if select == "value" else np.arange(len(episodes)) * n
     with torch.no_grad():
-        starts = policy.codec.encode(torch.from_numpy(frames).to(policy.device))
+        starts = policy.encode(frames)
     for episode, row, start in zip(episodes, best, starts, strict=True):
         episode.adopt(plan.actions[row], plan.latents[row], start, float(plan.successes[row]))
 
@@ -209,7 +209,7 @@ def _watch(policy: Policy, episodes: list[_Episode], threshold: float) -> None:
     """Episodes whose world has left the dream drop their plan."""
     if not episodes:
         return
-    seen = policy.codec.encode(torch.from_numpy(np.stack([e.frame for e in episodes])).to(policy.device))
+    seen = policy.encode(np.stack([e.frame for e in episodes]))
     for episode, latent in zip(episodes, seen, strict=True):
         assert episode.dream is not None
         assert episode.start is not None

@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rollouts.dreams.precision import autocast
 from training.learn.batches import generator_for, plan_step
 from training.learn.bradley_terry import theta_from_tie_rate
 from training.learn.checkpoint import (
@@ -238,10 +239,8 @@ class PostTrain:
         return sums.means(world) | {"gradient_norm": float(norm)}
 
     def precision(self):
-        """bfloat16 autocast where there is a GPU; float32 on a CPU, where bf16 was slower."""
-        if self.world.device.type == "cuda":
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
+        """bfloat16 where the machine multiplies in it natively, float32 elsewhere."""
+        return autocast(self.world.device)
 
     def replay_batch(self, rows: list[int], noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Any, Tensor, Tensor]:
         """Real clips, their start frames, prompts, noise and times for ``flow_matching_error``."""

@@ -22,6 +22,7 @@ from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.idm import InverseDynamics
 from rollouts.dreams.policy import base_config
+from rollouts.dreams.precision import native_bfloat16
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.text import MiniLM, tabulate
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
@@ -46,7 +47,7 @@ DEFAULTS = {
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "world_model": 48, "start_frames": 128, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "world_model": 64, "start_frames": 128, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -176,8 +177,7 @@ def main() -> None:
 
 def run(options: argparse.Namespace, world: World) -> None:
     """All the stages asked for, in this process of `world`."""
-    cuda = world.device.type == "cuda"
-    if cuda:  # on a CPU this would fall to slow bfloat16 emulation
+    if world.device.type == "cuda":
         torch.set_float32_matmul_precision("high")
     words = clause_table(options.clauses, world.device)
     shards, held_shards = split_shards(options.data)
@@ -191,7 +191,7 @@ def run(options: argparse.Namespace, world: World) -> None:
             raise SystemExit(f"stage {name!r} is not one of {', '.join(STAGES)}")
         base = DEFAULTS[name]
         limits = {"steps": options.steps or base.steps, "seconds": float(seconds or options.seconds)}
-        settings = LoopSettings(**{**vars(base), **limits, "bf16": cuda})
+        settings = LoopSettings(**{**vars(base), **limits, "bf16": native_bfloat16(world.device)})
         train_stage(name, clips, options.out, settings, batch=options.batch or BATCHES[name], held=held, compiled=options.compile, world=world)
 
 

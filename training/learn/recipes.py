@@ -79,26 +79,52 @@ class WorldModelRecipe(nn.Module):
     """Flow matching of the future frames; the start frame is given and not part of the loss.
 
     emphasis: how much more latents that differ from the start frame weigh. Most of a room stands still and is soon right;
-    what the model has to learn moves.
+    what the model has to learn moves. parts: until `parts_until` of the run a step trains on this share of the tubelets of
+    its clips, drawn at random: where things go and how they look is learned from parts for a part of the price; how
+    neighbouring frames hang together needs whole clips, in the end.
     """
 
-    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3, emphasis: float = 2.0):
+    def __init__(
+        self,
+        model: VideoTransformer,
+        clips: Clips,
+        batch: int,
+        *,
+        drop_text: float = 0.1,
+        plan: float = 0.3,
+        emphasis: float = 2.0,
+        parts: float = 0.5,
+        parts_until: float = 0.7,
+    ):
         super().__init__()
         self.model, self.clips, self.batch = model, clips, batch
         self.drop_text, self.plan, self.emphasis = drop_text, plan, emphasis
+        self.parts, self.parts_until, self.progress = parts, parts_until, 0.0
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
-        error, moving, _ = self.errors(starts, generator)
+        tubelets = None
+        if self.progress < self.parts_until:
+            count = self.model.config.frames // self.model.config.tubelet
+            order = torch.randperm(count, generator=generator, device=starts.device)
+            tubelets = order[: max(1, round(self.parts * count))].sort().values
+        error, moving, _ = self.errors(starts, generator, tubelets=tubelets)
         weight = 1 + self.emphasis * moving
         return (weight * error).mean() / weight.mean(), {"flow": error.detach().mean()}
 
-    def errors(self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def errors(
+        self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None, tubelets: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Of given clips: unreduced velocity errors [B, T, C, h, w], where something moved (0 or 1) [B, T, 1, h, w], and the
-        noise levels [B]."""
+        noise levels [B]; T is the frames of `tubelets` int64 [K] where given."""
         clips = self.clips
         assert clips.latents is not None
-        latents = clips.latents[clips.window(starts)].float()
+        window = clips.window(starts)
+        if tubelets is not None:
+            reach = torch.arange(self.model.config.tubelet, device=starts.device)
+            frames = (tubelets[:, None] * self.model.config.tubelet + reach).flatten() + 1
+            window = torch.cat([window[:, :1], window[:, frames]], 1)
+        latents = clips.latents[window].float()
         text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator)
         drop = torch.rand(len(starts), generator=generator, device=starts.device) < self.drop_text
         context = self.model.encode_context(latents[:, 0], text, mask, drop)
@@ -106,7 +132,7 @@ class WorldModelRecipe(nn.Module):
         noise = torch.randn(future.shape, generator=generator, device=future.device)
         t = sample_times(len(starts), generator=generator, device=future.device) if times is None else times
         moving = ((future - latents[:, :1]).square().mean(2, keepdim=True) > 0.25).float()
-        return velocity_error(self.model, future, context, noise=noise, t=t), moving, t
+        return velocity_error(self.model, future, context, noise=noise, t=t, tubelets=tubelets), moving, t
 
 
 class StartFrameRecipe(nn.Module):

@@ -49,7 +49,7 @@ def pictures(policy: Any, result: EpisodeResult) -> dict[str, Any]:
     """Sprite sheets of the first dream and of what happened, both from the same start frame and equally long."""
     if result.seen is None or result.dreamed is None:
         return {}
-    dreamed = policy.codec.decode_uint8(torch.from_numpy(result.dreamed).to(policy.device)).cpu().numpy()
+    dreamed = policy.decode(torch.from_numpy(result.dreamed).to(policy.device))
     whole = np.concatenate([result.seen[:1], dreamed])
     # An episode that ended early stands still in its last frame.
     seen = np.concatenate([result.seen, np.repeat(result.seen[-1:], max(0, len(whole) - len(result.seen)), 0)])[: len(whole)]
