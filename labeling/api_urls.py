@@ -6,7 +6,7 @@ app_name = "labeling_api"
 
 urlpatterns = [
     path("labeling/next/", loop.NextView.as_view(), name="next"),
-    path("labeling/leases/<uuid:lease>/heartbeat/", loop.HeartbeatView.as_view(), name="heartbeat"),
+    path("labeling/leases/heartbeat/", loop.HeartbeatView.as_view(), name="heartbeat"),
     path("labeling/leases/return/", loop.ReturnView.as_view(), name="return"),
     path("labeling/choices/", loop.ChoiceView.as_view(), name="choices"),
     path("labeling/choices/<uuid:choice>/undo/", loop.UndoView.as_view(), name="undo"),

@@ -6,6 +6,7 @@ app_name = "labeling"
 
 urlpatterns = [
     path("label/", annotator.compare, name="compare"),
+    path("label/worker.js", annotator.worker, name="worker"),
     path("label/guide/", annotator.guide, name="guide"),
     path("label/guide/read/", annotator.guide_read, name="guide_read"),
     path("label/stats/", annotator.stats, name="stats"),

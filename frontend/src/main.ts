@@ -1,15 +1,18 @@
 import "../styles/main.css";
 import htmx from "htmx.org";
 import { mountIslands } from "./registry";
-import { csrfToken } from "./lib/csrf";
+import { csrfToken, personOnPage } from "./lib/csrf";
 import { startDialogs } from "./lib/dialogs";
+
 import { startHelp } from "./lib/help";
 import { startNav } from "./lib/nav";
+import { startOffline } from "./lib/offline";
 import { announcePerson } from "./lib/person";
 import { startTheme } from "./lib/theme";
 import { showToast, startToasts } from "./lib/toast";
 
 announcePerson();
+startOffline(personOnPage());
 startTheme();
 startNav();
 startDialogs();

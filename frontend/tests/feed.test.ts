@@ -24,7 +24,7 @@ function make(total: number, over: Partial<FeedOptions> = {}, cap = 99): { feed:
   });
   const feed = new Feed({
     next,
-    heartbeat: async () => ({}),
+    heartbeat: async (leases) => leases,
     fetchBlob: async () => new Blob(),
     decode: async (one) => {
       const sprite = { close: () => closed.push(one.lease) } as unknown as Pair["left"];
@@ -42,7 +42,7 @@ describe("Feed", () => {
   it("has the next pair at hand without waiting", async () => {
     const { feed } = make(40);
     await feed.fill();
-    expect(feed.size).toBe(10);
+    expect(feed.size).toBe(14);
     expect(feed.take()?.assignment.comparison).toBe(1);
     expect(feed.take()?.assignment.comparison).toBe(2);
   });
@@ -106,9 +106,7 @@ describe("Feed", () => {
   it("drops a lost lease that waits, and keeps the one on the screen", async () => {
     const lost = new Set(["lease-1", "lease-3"]);
     const { feed, closed } = make(5, {
-      heartbeat: async (lease) => {
-        if (lost.has(lease)) throw new ApiError(409, "lease_lost", "", null);
-      },
+      heartbeat: async (leases) => leases.filter((lease) => !lost.has(lease)),
     });
     await feed.fill();
     feed.take();

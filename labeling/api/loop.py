@@ -46,13 +46,13 @@ class NextView(AnnotatorView):
 
 
 class HeartbeatView(AnnotatorView):
-    """Keep a lease."""
+    """Keep leases. One that is not among `held` has ended; an answer to it is still taken if the pair is free."""
 
-    @extend_schema(request=None, responses={200: serializers.Heartbeat})
+    @extend_schema(request=serializers.LeaseList, responses={200: serializers.Heartbeat})
     @refusing
-    def post(self, request, lease: UUID):
-        held = services.lease_heartbeat(annotator=request.user, lease_id=lease)
-        return Response({"expires_at": held.expires_at.isoformat()})
+    def post(self, request):
+        held, expires_at = services.leases_heartbeat(annotator=request.user, lease_ids=_lease_ids(body_object(request).get("leases")))
+        return Response({"held": [str(lease) for lease in held], "expires_at": expires_at.isoformat()})
 
 
 class ReturnView(AnnotatorView):
@@ -60,20 +60,14 @@ class ReturnView(AnnotatorView):
 
     parser_classes = [JSONParser, FormParser, MultiPartParser]
 
-    @extend_schema(request=serializers.ReturnRequest, responses={200: serializers.Returned})
+    @extend_schema(request=serializers.LeaseList, responses={200: serializers.Returned})
     @refusing
     def post(self, request):
         data = request.data
         leases = data.getlist("leases") if hasattr(data, "getlist") else body_object(request).get("leases", [])
         if len(leases) == 1 and isinstance(leases[0], str) and leases[0].startswith("["):
             leases = _json_list(leases[0])
-        if not isinstance(leases, list) or len(leases) > 50:
-            raise Invalid("leases is a list of at most 50 UUIDs.")
-        try:
-            ids = [UUID(str(lease)) for lease in leases]
-        except ValueError:
-            raise Invalid("leases is a list of UUIDs.") from None
-        return Response({"returned": services.leases_return(annotator=request.user, lease_ids=ids)})
+        return Response({"returned": services.leases_return(annotator=request.user, lease_ids=_lease_ids(leases))})
 
 
 class ChoiceView(AnnotatorView):
@@ -147,6 +141,15 @@ class PreferencesView(AnnotatorView):
         body = body_object(request)
         profile = services.preferences_save(user=request.user, preferences=body.get("preferences", body))
         return Response({"preferences": profile.preferences})
+
+
+def _lease_ids(leases: object) -> list[UUID]:
+    if not isinstance(leases, list) or len(leases) > 50:
+        raise Invalid("leases is a list of at most 50 UUIDs.")
+    try:
+        return [UUID(str(lease)) for lease in leases]
+    except ValueError:
+        raise Invalid("leases is a list of UUIDs.") from None
 
 
 def _json_list(text: str) -> list:

@@ -35,12 +35,13 @@ class NextAnswer(s.Serializer):
     assignments = Assignment(many=True)
 
 
-class Heartbeat(s.Serializer):
-    expires_at = s.DateTimeField()
-
-
-class ReturnRequest(s.Serializer):
+class LeaseList(s.Serializer):
     leases = s.ListField(child=s.UUIDField(), max_length=50)
+
+
+class Heartbeat(s.Serializer):
+    held = s.ListField(child=s.UUIDField())
+    expires_at = s.DateTimeField()
 
 
 class Returned(s.Serializer):

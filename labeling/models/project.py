@@ -35,9 +35,9 @@ class Project(models.Model):
         help_text="How many different annotators answer a new comparison.",
     )
     lease_seconds = models.PositiveIntegerField(
-        default=120,
+        default=300,
         validators=[MinValueValidator(10), MaxValueValidator(3600)],
-        help_text="A lease without a heartbeat for this long is given to someone else.",
+        help_text="A lease without a heartbeat for this long is given to someone else: how long somebody may be offline without losing pairs.",
     )
     gold_share = models.FloatField(
         default=0.05,

@@ -11,7 +11,7 @@ from .annotators import (
 from .choices import choice_submit, choice_undo, lease_skip
 from .comparisons import comparison_create, comparison_make_gold, comparison_retire, comparison_unflag, comparisons_create
 from .estimates import annotator_estimates_fit
-from .leases import lease_heartbeat, leases_expire, leases_next, leases_return
+from .leases import leases_expire, leases_heartbeat, leases_next, leases_return
 from .pairs import comparisons_make_ahead
 from .project import project_save
 from .webhooks import webhook_create, webhook_switch, webhooks_deliver
@@ -31,9 +31,9 @@ __all__ = [
     "comparisons_make_ahead",
     "exclusion_lift",
     "guide_mark_read",
-    "lease_heartbeat",
     "lease_skip",
     "leases_expire",
+    "leases_heartbeat",
     "leases_next",
     "leases_return",
     "preferences_save",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from labeling.errors import Conflict, NotYours
+from labeling.errors import NotYours
 from labeling.models import AnnotatorProfile, Comparison, Lease, Project
 
 from . import supply
@@ -104,15 +104,18 @@ def leases_next(*, annotator, count: int = 1, rng: random.Random | None = None) 
         return NextLeases(_why_nothing(annotator))
 
 
-def lease_heartbeat(*, annotator, lease_id: UUID) -> Lease:
-    """Extend a lease that is still held. Raises NotYours, or Conflict(lease_lost) when it ran out."""
+def leases_heartbeat(*, annotator, lease_ids: list[UUID]) -> tuple[list[UUID], datetime]:
+    """Extend the leases that this annotator still holds; ended and foreign ones are passed over.
+
+    Returns:
+        The ids that were extended, and until when they now last.
+    """
+    expires_at = _expiry(Project.current())
     with transaction.atomic():
-        lease = lease_own(annotator, lease_id)
-        if lease.state != Lease.State.ACTIVE:
-            raise Conflict("This lease has ended; an answer is still taken if the pair is free.", code="lease_lost")
-        lease.expires_at = _expiry(Project.current())
-        lease.save(update_fields=["expires_at"])
-    return lease
+        mine = Lease.objects.select_for_update(no_key=True).filter(annotator=annotator, id__in=lease_ids, state=Lease.State.ACTIVE)
+        held = list(mine.order_by("id").values_list("id", flat=True))
+        Lease.objects.filter(id__in=held).update(expires_at=expires_at)
+    return held, expires_at
 
 
 def leases_return(*, annotator, lease_ids: list[UUID]) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.http import HttpResponse
+from pathlib import Path
+
+from django.contrib.staticfiles import finders
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -21,6 +24,19 @@ EXAMPLES = 4
 def compare(request: PersonRequest) -> HttpResponse:
     profile = services.annotator_profile(user=request.user)
     return render(request, "labeling/compare.html", {"profile": profile, "project": Project.current()})
+
+
+@require_GET
+def worker(request: HttpRequest) -> HttpResponse:
+    """The service worker that keeps the comparison page within reach offline.
+
+    Served from here and not with the static files, so that the browser lets it look after pages under /label/ and no others. It holds
+    no secret, and a browser must be able to renew it whoever is signed in.
+    """
+    path = finders.find("label-worker.js")
+    if path is None:
+        raise Http404("The front end is not built.")
+    return HttpResponse(Path(path).read_bytes(), content_type="text/javascript; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
 
 @require_GET

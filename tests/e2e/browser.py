@@ -10,7 +10,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# lab.test stands for a server in a laboratory, on plain http under a name of its own.
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--host-resolver-rules=MAP lab.test 127.0.0.1"]
 MISSING = "no Chromium on this machine: install it (Debian: apt-get install chromium) or set CHROMIUM to its path, and the browser tests run"
 
 

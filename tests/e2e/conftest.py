@@ -8,12 +8,13 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.e2e.browser import MISSING, chromium, chromium_path, sign_in
 from tests.e2e.site import Site
 
-PAIRS = 120
+PAIRS = 300  # each page leases fifteen, and a browser that is closed by a test gives none back
 # Each test compares as somebody of its own, so that none depends on what another has answered.
 PEOPLE = {
     # Axe looks at the comparison page in four looks and at the other pages in two.
     "annotator": [
         *["ann", "ann", "bea", "cem", "dan", "dan", "eve", "fay", "gus", "hal", "ida", "jan", "kim", "lee", "mia", "mia"],
+        *["ned", "oda", "pia", "quy", "rae", "sol", "tom", "una"],
         *["axe"] * 4,
         *["axe-annotator"] * 2,
     ],
@@ -26,7 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/e2e/" in str(item.path):
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.timeout(600))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(600))
             if chromium_path() is None:
                 item.add_marker(pytest.mark.skip(reason=MISSING))
 

@@ -39,7 +39,14 @@ class Site:
             for name, value in os.environ.items()
             if not name.startswith("DREAMFORK_") and name not in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE")
         }
-        self.environment = {**kept, "DREAMFORK_HOME": str(home), "DREAMFORK_URL": self.url, "DJANGO_SETTINGS_MODULE": "config.settings", "OMP_NUM_THREADS": "1"}
+        self.environment = {
+            **kept,
+            "DREAMFORK_HOME": str(home),
+            "DREAMFORK_URL": self.url,
+            "DREAMFORK_HOSTS": "127.0.0.1,lab.test",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "OMP_NUM_THREADS": "1",
+        }
         self._servers: list[tuple[subprocess.Popen[bytes], servers.ServerCommand]] = []
         self._web: subprocess.Popen[bytes] | None = None
 

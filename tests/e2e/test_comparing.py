@@ -71,7 +71,7 @@ def test_both_sides_show_the_same_frame(open_page) -> None:
 def test_answers_given_offline_reach_the_server_once_each(open_page, site: Site, problems: list[str]) -> None:
     page: Page = open_page("bea", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "bea", 11)
+    wait_for_reserve(site, "bea", 15)
     page.wait_for_timeout(1500)  # their frames are fetched
     page.context.set_offline(True)
     for i in range(10):
@@ -240,7 +240,7 @@ def test_keys_can_be_changed_and_switched_off(open_page, site: Site) -> None:
 def test_leaving_the_page_gives_its_pairs_back(open_page, site: Site) -> None:
     page: Page = open_page("lee", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "lee", 11)
+    wait_for_reserve(site, "lee", 15)
     page.wait_for_load_state("networkidle")  # a lease that is granted after the page has gone can only run out
     page.goto("/label/guide/")
     deadline = time.monotonic() + 10

@@ -93,9 +93,14 @@ def test_conflicts_have_codes(annotator_client, make_comparisons):
 def test_heartbeat_return_skip_and_undo(annotator_client, make_comparisons):
     make_comparisons(3)
     first, second, third = post(annotator_client, "next/", {"count": 3}).json()["assignments"]
-    assert post(annotator_client, f"leases/{first['lease']}/heartbeat/").json()["expires_at"] >= first["expires_at"]
+    both = {"leases": [first["lease"], second["lease"]]}
+    beat = post(annotator_client, "leases/heartbeat/", both).json()
+    assert sorted(beat["held"]) == sorted(both["leases"])
+    assert beat["expires_at"] >= first["expires_at"]
     assert post(annotator_client, "leases/return/", {"leases": [first["lease"]]}).json() == {"returned": 1}
-    assert post(annotator_client, f"leases/{first['lease']}/heartbeat/").json()["code"] == "lease_lost"
+    assert post(annotator_client, "leases/heartbeat/", both).json()["held"] == [second["lease"]]
+    assert post(annotator_client, "leases/heartbeat/", {"leases": ["x"]}).status_code == 400
+    assert post(annotator_client, "leases/heartbeat/", {}).status_code == 400
     assert post(annotator_client, "skips/", {"lease": second["lease"], "reason": "dark", "flag": True}).status_code == 201
     choice = choose(annotator_client, third["lease"]).json()["choice"]
     undone = post(annotator_client, f"choices/{choice}/undo/").json()

@@ -101,13 +101,15 @@ def test_it_extends_a_lease_by_heartbeat(make_comparisons, annotator, second_ann
     make_comparisons(1)
     lease = services.leases_next(annotator=annotator).leases[0]
     Lease.objects.filter(pk=lease.pk).update(expires_at=timezone.now() + timedelta(seconds=1))
-    assert services.lease_heartbeat(annotator=annotator, lease_id=lease.pk).expires_at > timezone.now() + timedelta(seconds=60)
-    with pytest.raises(NotYours):
-        services.lease_heartbeat(annotator=second_annotator, lease_id=lease.pk)
+    held, expires_at = services.leases_heartbeat(annotator=annotator, lease_ids=[lease.pk])
+    lease.refresh_from_db()
+    assert (held, lease.expires_at) == ([lease.pk], expires_at)
+    assert expires_at > timezone.now() + timedelta(seconds=60)
+    assert services.leases_heartbeat(annotator=second_annotator, lease_ids=[lease.pk])[0] == []
+    lease.refresh_from_db()
+    assert lease.expires_at == expires_at, "a stranger extended it"
     services.leases_return(annotator=annotator, lease_ids=[lease.pk])
-    with pytest.raises(Conflict) as refusal:
-        services.lease_heartbeat(annotator=annotator, lease_id=lease.pk)
-    assert refusal.value.code == "lease_lost"
+    assert services.leases_heartbeat(annotator=annotator, lease_ids=[lease.pk])[0] == []
 
 
 def test_it_hands_out_old_leases_again_instead_of_hoarding(make_comparisons, annotator):

@@ -8,7 +8,7 @@ interface NextAnswer {
   retry_after_s: number;
   assignments: Assignment[];
 }
-interface Fetched {
+export interface Fetched {
   assignment: Assignment;
   left: Blob;
   right: Blob;
@@ -16,7 +16,8 @@ interface Fetched {
 
 export interface FeedOptions {
   next: (count: number) => Promise<NextAnswer>;
-  heartbeat: (lease: string) => Promise<unknown>;
+  /** Extends leases; resolves to those that are still held. */
+  heartbeat: (leases: string[]) => Promise<string[]>;
   fetchBlob: (url: string) => Promise<Blob>;
   decode: (assignment: Assignment, left: Blob, right: Blob) => Promise<Pair>;
   /** Leases whose answer is on its way: the server still counts them as held and may hand them out again. */
@@ -24,6 +25,15 @@ export interface FeedOptions {
   /** A pair whose frames can not be fetched or decoded; it is never shown. */
   onBroken: (assignment: Assignment, why: string) => void;
   onChange: () => void;
+  /** Keeps fetched pairs over a reload. */
+  kept?: {
+    put: (fetched: Fetched) => void;
+    drop: (...leases: string[]) => void;
+    /** What earlier pages held, when the server can not be asked for more. */
+    takeOver: () => Promise<Fetched[]>;
+    /** Called when the server gives out pairs again: what earlier pages held need not be kept. */
+    release: () => void;
+  };
   /** Puts off what need not happen before the pair that was taken is painted. */
   later?: (run: () => void) => void;
   /** The pairs that are decoded ahead. */
@@ -31,6 +41,13 @@ export interface FeedOptions {
   /** The pairs that are leased and fetched ahead, the decoded ones included: what can be answered while the network is away. */
   reserve?: number;
 }
+
+/**
+ * How far ahead pairs are leased: with the one on the screen, fifteen. Nothing can be leased once the network is gone, and a minute without it
+ * should not stop anybody: at four seconds a pair that takes fifteen. More would starve the others at the end of the queue; the server lets
+ * one person hold sixteen (HELD_AT_MOST), so that an undone pair finds its place as well.
+ */
+const RESERVE = 14;
 
 /**
  * Keeps the next pairs at hand: `ahead` of them decoded, so that the next one is drawn in the moment it is asked for, and `reserve` of
@@ -48,6 +65,7 @@ export class Feed {
   private wantsMore = false;
   private stopped = false;
   private capped = false;
+  private began = false; // the server, or what was kept, has given the first pairs
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly ahead: number;
   private readonly reserve: number;
@@ -55,7 +73,7 @@ export class Feed {
 
   constructor(private readonly options: FeedOptions) {
     this.ahead = options.ahead ?? 3;
-    this.reserve = options.reserve ?? 10;
+    this.reserve = options.reserve ?? RESERVE;
   }
 
   /** Pairs at hand, decoded or not. */
@@ -93,6 +111,7 @@ export class Feed {
   /** Decodes one assignment out of turn (an undo). */
   async load(assignment: Assignment): Promise<Pair> {
     const [left, right] = await Promise.all([this.options.fetchBlob(assignment.left.sprite_url), this.options.fetchBlob(assignment.right.sprite_url)]);
+    this.options.kept?.put({ assignment, left, right });
     return this.options.decode(assignment, left, right);
   }
 
@@ -113,6 +132,7 @@ export class Feed {
       } while (this.wantsMore && !this.stopped);
     } catch (error) {
       this.failed(error);
+      await this.takeOver();
     } finally {
       this.filling = false;
       this.options.onChange();
@@ -121,18 +141,27 @@ export class Feed {
 
   /** Keeps the leases. One that was lost is dropped, unless it is the one on the screen: its answer may still be taken. Returns false if that one was lost. */
   async heartbeat(): Promise<boolean> {
-    let kept = true;
-    for (const lease of this.leases) {
-      try {
-        await this.options.heartbeat(lease);
-      } catch (error) {
-        if (!(error instanceof ApiError) || ![404, 409].includes(error.status)) return kept;
-        if (lease === this.current) kept = false;
-        else this.drop(lease);
-      }
+    const asked = this.leases;
+    if (asked.length === 0) return true;
+    let held: Set<string>;
+    try {
+      held = new Set(await this.options.heartbeat(asked));
+    } catch {
+      return true; // nobody knows; the next one tells
     }
+    for (const lease of asked) if (!held.has(lease) && lease !== this.current) this.drop(lease);
     void this.fill();
-    return kept;
+    return !this.current || !asked.includes(this.current) || held.has(this.current);
+  }
+
+  /** Without the server, and with nothing at hand yet: goes on with what the page before this one held. */
+  private async takeOver(): Promise<void> {
+    if (this.began || this.status !== "offline" || !this.options.kept) return;
+    this.began = true;
+    const found = (await this.options.kept.takeOver()).filter(({ assignment }) => !this.options.isAnswered(assignment.lease));
+    if (this.stopped) return;
+    this.fetched.push(...found);
+    await this.decodeAhead();
   }
 
   stop(): void {
@@ -150,6 +179,7 @@ export class Feed {
     this.ready = this.ready.filter((pair) => pair.assignment.lease !== lease);
     this.fetched = this.fetched.filter((one) => one.assignment.lease !== lease);
     this.leased = this.leased.filter((one) => one.lease !== lease);
+    this.options.kept?.drop(lease);
   }
 
   /** Decodes what is needed soon before it fetches what is needed later. */
@@ -160,6 +190,7 @@ export class Feed {
       try {
         const [left, right] = await Promise.all([this.options.fetchBlob(assignment.left.sprite_url), this.options.fetchBlob(assignment.right.sprite_url)]);
         this.fetched.push({ assignment, left, right });
+        this.options.kept?.put({ assignment, left, right });
         this.leased.shift();
       } catch (error) {
         if (!(error instanceof ApiError) || [401, 403, 429].includes(error.status) || error.status >= 500) throw error;
@@ -172,6 +203,7 @@ export class Feed {
 
   private reject(assignment: Assignment, error: unknown): void {
     this.broken.add(assignment.lease);
+    this.options.kept?.drop(assignment.lease);
     this.options.onBroken(assignment, error instanceof Error ? error.message : String(error));
   }
 
@@ -200,6 +232,8 @@ export class Feed {
   private async lease(): Promise<boolean> {
     // The first request asks for one pair only, so that something is on the screen soon.
     const answer = await this.options.next(this.size === 0 ? 1 : Math.min(4, this.reserve - this.size));
+    if (!this.began) this.options.kept?.release();
+    this.began = true;
     const known = new Set(this.leases);
     const fresh = answer.assignments.filter(({ lease }) => !known.has(lease) && !this.broken.has(lease) && !this.options.isAnswered(lease));
     if (answer.status !== "ok") {

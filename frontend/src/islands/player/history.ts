@@ -33,6 +33,13 @@ export class History {
     if (this.items.length > UNDO_LAST) this.items.shift();
   }
 
+  /** An answer of an earlier page has reached the server: it can be taken back like those of this page. */
+  sent(id: string): void {
+    if (this.items.some((item) => item.id === id)) return;
+    this.items.push({ id, assignment: null, details: emptyDetails() });
+    if (this.items.length > UNDO_LAST) this.items.shift();
+  }
+
   forget(id: string): void {
     this.items = this.items.filter((item) => item.id !== id);
   }

@@ -6,6 +6,7 @@ interface PlayerProps {
   sign_in_url?: string;
   guide_url?: string;
   stats_url?: string;
+  worker_url?: string;
 }
 
 /** The comparison page. */
@@ -15,6 +16,7 @@ export function mountPlayer(root: HTMLElement, props: PlayerProps): () => void {
     signInUrl: props.sign_in_url ?? "/sign-in/",
     guideUrl: props.guide_url ?? "",
     statsUrl: props.stats_url ?? "",
+    workerUrl: props.worker_url ?? "",
     person: personOnPage(),
   });
   void player.start();

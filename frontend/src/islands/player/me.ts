@@ -8,21 +8,27 @@ const FALLBACK: Me = {
   project: { criteria: [], ask_strength: true, ask_success: true, lease_seconds: 120, break_after_minutes: 30 },
 };
 
+const PATIENCE_MS = 5000; // then what is known will do
+
 const key = (person: string): string => `dreamfork.me.${person}`;
 
 /** Who annotates and what is asked. While the server can not be reached, what it said last time is used. */
 export async function loadMe(server: LabelingServer, person: string): Promise<Me> {
+  const known = recall(person);
   try {
-    const me = await server.me();
+    const me = await server.me(known ? PATIENCE_MS : undefined);
     keep(person, me);
     return me;
   } catch {
-    try {
-      const known = JSON.parse(localStorage.getItem(key(person)) ?? "null") as Me | null;
-      return known ? { ...known, undoable: [] } : FALLBACK;
-    } catch {
-      return FALLBACK;
-    }
+    return known ? { ...known, undoable: [] } : FALLBACK;
+  }
+}
+
+function recall(person: string): Me | null {
+  try {
+    return JSON.parse(localStorage.getItem(key(person)) ?? "null") as Me | null;
+  } catch {
+    return null;
   }
 }
 
@@ -49,12 +55,8 @@ export class PreferenceSaver {
       this.server.savePreferences(preferences).catch(() => {
         // A speed or a key that is not remembered is not worth a word; the next change saves them all.
       });
-      try {
-        const known = JSON.parse(localStorage.getItem(key(this.person)) ?? "null") as Me | null;
-        if (known) keep(this.person, { ...known, preferences });
-      } catch {
-        // As above.
-      }
+      const known = recall(this.person);
+      if (known) keep(this.person, { ...known, preferences });
     }, 800);
   }
 }

@@ -5,6 +5,7 @@ import { Outbox, type OutboxOptions } from "../../lib/outbox";
 import { IndexedDbStore } from "../../lib/outbox-store";
 import { someoneElse } from "../../lib/person";
 import { decodePair, Feed, type FeedOptions } from "./feed";
+import type { Kept } from "./kept";
 import type { LabelingServer } from "./server";
 
 /** The outbox of this person in this browser, sending to this server. */
@@ -20,18 +21,23 @@ export function makeOutbox(server: LabelingServer, person: string, told: Require
   });
 }
 
-/** The feed of this person. It leases nothing while someone else is signed in: their pairs would be answered here. */
-export function makeFeed(server: LabelingServer, outbox: Outbox, person: string, told: Pick<FeedOptions, "onBroken" | "onChange">): Feed {
+/** The feed of this person. It leases nothing while someone else is signed in (their pairs would be answered here), and asks nothing in their name. */
+export function makeFeed(server: LabelingServer, outbox: Outbox, kept: Kept, person: string, told: Pick<FeedOptions, "onBroken" | "onChange">): Feed {
+  const asMyself = <T>(ask: () => Promise<T>): Promise<T> =>
+    someoneElse(person) ? Promise.reject(new ApiError(403, "", "Someone else is signed in here.", null)) : ask();
   return new Feed({
-    next: async (count) => {
-      if (someoneElse(person)) throw new ApiError(403, "", "Someone else is signed in here.", null);
-      return server.next(count);
-    },
-    heartbeat: (lease) => server.heartbeat(lease),
+    next: (count) => asMyself(() => server.next(count)),
+    heartbeat: (leases) => asMyself(() => server.heartbeat(leases)),
     fetchBlob: (url) => server.blob(url),
     decode: decodePair,
     isAnswered: (lease) => outbox.holdsLease(lease),
     later: afterPaint,
+    kept: {
+      put: (fetched) => kept.put(fetched),
+      drop: (...leases) => kept.drop(...leases),
+      takeOver: () => kept.takeOver(),
+      release: () => void kept.dropOrphans().then((leases) => server.returnLeases(leases.filter((lease) => !outbox.holdsLease(lease)))),
+    },
     ...told,
   });
 }

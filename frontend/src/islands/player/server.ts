@@ -6,8 +6,8 @@ import type { Assignment, ChoiceResult, Me, Preferences } from "./types";
 export class LabelingServer {
   constructor(private readonly base: string) {}
 
-  me(): Promise<Me> {
-    return api<Me>(`${this.base}me/`);
+  me(timeoutMs?: number): Promise<Me> {
+    return api<Me>(`${this.base}me/`, timeoutMs ? { timeoutMs } : {});
   }
 
   savePreferences(preferences: Preferences): Promise<unknown> {
@@ -18,8 +18,9 @@ export class LabelingServer {
     return api(`${this.base}next/`, { method: "POST", body: { count } });
   }
 
-  heartbeat(lease: string): Promise<{ expires_at: string }> {
-    return api(`${this.base}leases/${lease}/heartbeat/`, { method: "POST", body: {} });
+  /** Extends leases; resolves to those that are still held. */
+  async heartbeat(leases: string[]): Promise<string[]> {
+    return (await api<{ held: string[] }>(`${this.base}leases/heartbeat/`, { method: "POST", body: { leases } })).held;
   }
 
   /** Gives leases back while the page is closing: the request outlives it. */

@@ -1,12 +1,10 @@
 import { h } from "../../lib/dom";
 import type { Outbox } from "../../lib/outbox";
-import type { Transport } from "../../lib/transport";
 import type { DetailsPanel } from "./details";
 import type { Feed } from "./feed";
-import type { Lanes } from "./lanes";
 import type { LastPair } from "./last-pair";
+import type { Playback } from "./playback";
 import type { Session } from "./session";
-import type { Stage } from "./stage";
 import type { Me } from "./types";
 import type { PlayerView } from "./view";
 
@@ -25,7 +23,7 @@ export interface StatusInput {
 }
 
 /** Puts the parts of the page together. */
-export function layOut(root: HTMLElement, view: PlayerView, stage: Stage, transport: Transport, lanes: Lanes, details: DetailsPanel, last: LastPair, views: HTMLElement, holds: HTMLElement): void {
+export function layOut(root: HTMLElement, view: PlayerView, playback: Playback, details: DetailsPanel, last: LastPair, views: HTMLElement, holds: HTMLElement): void {
   const head = h(
     "header",
     { class: "player-head" },
@@ -38,8 +36,8 @@ export function layOut(root: HTMLElement, view: PlayerView, stage: Stage, transp
       "div",
       { class: "player-main" },
       head,
-      stage.element,
-      h("div", { class: "player-under" }, transport.element, lanes.element, h("div", { class: "row spread" }, holds, views)),
+      playback.stage.element,
+      h("div", { class: "player-under" }, playback.transport.element, playback.lanes.element, h("div", { class: "row spread" }, holds, views)),
       view.answers,
       view.moving,
     ),
