@@ -1,4 +1,4 @@
-"""Agreement between annotators, and intervals for shares."""
+"""Agreement between annotators."""
 
 from __future__ import annotations
 
@@ -28,13 +28,3 @@ def krippendorff_alpha(answers: Iterable[tuple[int, int, str]]) -> tuple[float |
         for person, answer in given.items():
             data[people[person], column] = words.index(answer)
     return float(krippendorff.alpha(reliability_data=data, level_of_measurement="nominal")), len(shared)
-
-
-def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float] | None:
-    """The Wilson score interval of a share (95% by default); None without observations."""
-    if n == 0:
-        return None
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from core.models import User
 from labeling.models import AnnotatorEstimate, AnnotatorProfile, Choice, Comparison, Exclusion, Lease, Project, Webhook
-from labeling.quality import krippendorff_alpha, wilson
+from labeling.quality import krippendorff_alpha
+from rollouts.intervals import wilson
 
 from .rounds import ChoiceFilter, live_choices
 
@@ -84,7 +85,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return wilson(self.count, self.n)
+        return wilson(self.count, self.n) if self.n else None
 
 
 @dataclass

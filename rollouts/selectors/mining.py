@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
 
 from rollouts import factors as scene_factors
+from rollouts.intervals import wilson
 from rollouts.models import MiningCandidate, PolicyVersion
 
 LEVELS = 5
-
-
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95% interval of a rate (Wilson 1927); (0, 1) without trials."""
-    if n == 0:
-        return 0.0, 1.0
-    p = hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def cell_outcomes(*, policy_version: PolicyVersion) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labeling.quality import Observation, fit_annotators, krippendorff_alpha, leaderboard, wilson
+from labeling.quality import Observation, fit_annotators, krippendorff_alpha, leaderboard
 
 
 def sigmoid(z):
@@ -23,12 +23,6 @@ def test_alpha_of_coin_tosses_is_near_zero():
     alpha, units = krippendorff_alpha(tosses)
     assert units == 600
     assert abs(alpha) < 0.06
-
-
-def test_wilson_matches_a_worked_value():
-    low, high = wilson(8, 10)
-    assert (low, high) == pytest.approx((0.490, 0.943), abs=0.002)
-    assert wilson(0, 0) is None
 
 
 def crowd(skills, biases, *, items=40, answers=250, seed=0):

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from rollouts import intervals
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -28,13 +30,11 @@ class Estimate:
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
-    """Wilson's score interval of a rate; with n = 0 nothing is known: nan in [0, 1]."""
+    """A rate with Wilson's score interval; with n = 0 nothing is known: nan in [0, 1]. Raises ValueError as `intervals.wilson`."""
     if n == 0:
         return Estimate(math.nan, 0.0, 1.0, 0)
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes must be in 0..n, got {successes} of {n}")
-    interval = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+    low, high = intervals.wilson(successes, n, confidence)
+    return Estimate(successes / n, low, high, n)
 
 
 def paired_difference(before: list[bool], after: list[bool], *, confidence: float = 0.95, draws: int = 4000, seed: int = 0) -> Estimate:
