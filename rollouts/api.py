@@ -18,7 +18,7 @@ from core.jobs import submit
 from core.models import User
 from rollouts import services
 from rollouts.models import PolicyVersion, Rollout, Scenario, ScenarioVersion, StartFrame
-from rollouts.selectors import policy_versions_usable
+from rollouts.selectors import policy_versions_usable, with_current
 from rollouts.services.frames import MAX_FRAMES
 from rollouts.services.rollouts import MAX_ROLLOUTS
 
@@ -79,7 +79,7 @@ class ScenarioFilter(django_filters.FilterSet):
 class ScenarioViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Scenario]):
     """Scenarios with their current version."""
 
-    queryset = Scenario.objects.all()
+    queryset = with_current(Scenario.objects.all())
     serializer_class = ScenarioSerializer
     permission_classes = [CuratesOrReads]
     filterset_class = ScenarioFilter
@@ -170,7 +170,11 @@ class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         request=ReviewWrite,
         responses=inline_serializer(
             "Reviewed",
-            {"frames": inline_serializer("ReviewedFrame", {"id": serializers.IntegerField(), "state": serializers.CharField()}, many=True)},
+            {
+                "frames": inline_serializer(
+                    "ReviewedFrame", {"id": serializers.IntegerField(), "state": serializers.CharField(), "reason": serializers.CharField()}, many=True
+                )
+            },
         ),
     )
     @action(detail=False, methods=["post"])
@@ -181,7 +185,7 @@ class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
             services.start_frames_review(by=request.user, default_reason="Not as described", **data)
         except services.RolloutsError as error:
             raise problem(error) from error
-        rows = StartFrame.objects.filter(pk__in=data["ids"]).values("id", "state")
+        rows = StartFrame.objects.filter(pk__in=data["ids"]).values("id", "state", "reason")
         return Response({"frames": list(rows)})
 
     @extend_schema(request=ImagineWrite, responses={202: JobAnswer})

@@ -1,4 +1,5 @@
 import { mountChart } from "./islands/chart";
+import { mountCheckAll } from "./islands/check-all";
 import { mountEvents } from "./islands/events";
 import { mountFrameGrid } from "./islands/frame-grid";
 import { mountJobProgress } from "./islands/job-progress";
@@ -12,6 +13,7 @@ export type Mount = (root: HTMLElement, props: never) => (() => void) | void;
 const islands: Record<string, Mount> = {
   player: mountPlayer,
   chart: mountChart,
+  "check-all": mountCheckAll,
   events: mountEvents,
   "job-progress": mountJobProgress,
   "frame-grid": mountFrameGrid,

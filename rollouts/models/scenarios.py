@@ -50,7 +50,7 @@ class Scenario(models.Model):
     def current(self) -> ScenarioVersion:
         """The latest version.
 
-        Lists fetch it in one query for all rows (`selectors.scenarios_with_current`), which leaves it in
+        Lists fetch it in one query for all rows (`selectors.with_current`), which leaves it in
         `_current`; a single scenario asks the database.
 
         Raises ScenarioVersion.DoesNotExist for a scenario without versions (services never make one).

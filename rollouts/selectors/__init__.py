@@ -12,7 +12,7 @@ from rollouts.selectors.rollouts import (
     rollout_card,
     rollouts_filtered,
 )
-from rollouts.selectors.scenarios import saved_views, scenario_tags, scenarios_filtered
+from rollouts.selectors.scenarios import saved_views, scenario_tags, scenarios_filtered, with_current
 
 __all__ = [
     "frame_card",
@@ -26,4 +26,5 @@ __all__ = [
     "scenario_tags",
     "scenarios_filtered",
     "start_frames_filtered",
+    "with_current",
 ]

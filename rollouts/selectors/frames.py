@@ -15,8 +15,8 @@ from rollouts.models import Scenario, StartFrame
 
 # Bits of 64. Measured on the household world: sensor noise flips 2 at most, another layout of the same room 6 at least (150 frames).
 NEAR_DUPLICATE_BITS = 4
-# Near duplicates are looked for among this many of a scenario's newest frames.
-NEAR_DUPLICATE_POOL = 2000
+# Near duplicates are looked for among this many of the newest frames of the scenarios on a page.
+NEAR_DUPLICATE_POOL = 10_000
 
 
 def start_frames_filtered(
@@ -66,27 +66,23 @@ def near_duplicates(frames: Iterable[StartFrame], bits: int = NEAR_DUPLICATE_BIT
 
     Rejected frames are not compared with: what is out cannot be doubled.
     """
-    by_scenario: dict[int, list[StartFrame]] = defaultdict(list)
-    for frame in frames:
-        by_scenario[frame.scenario_version.scenario_id].append(frame)
+    rows = list(frames)
+    scenarios = {frame.scenario_version.scenario_id for frame in rows}
+    pool = list(
+        StartFrame.objects.filter(scenario_version__scenario__in=scenarios)
+        .exclude(state=StartFrame.State.REJECTED)
+        .order_by("-id")
+        .values_list("pk", "phash", "scenario_version__scenario_id")[:NEAR_DUPLICATE_POOL]
+    )
+    if not pool:
+        return {}
+    ids, hashes, homes = (np.array(column, dtype=np.int64) for column in zip(*pool, strict=True))
     found: dict[int, list[int]] = {}
-    for scenario_id, group in by_scenario.items():
-        pool = list(
-            StartFrame.objects.filter(scenario_version__scenario_id=scenario_id)
-            .exclude(state=StartFrame.State.REJECTED)
-            .order_by("-id")
-            .values_list("pk", "phash")[:NEAR_DUPLICATE_POOL]
-        )
-        if not pool:
-            continue
-        ids = np.array([pk for pk, _ in pool])
-        hashes = np.array([value for _, value in pool], dtype=np.int64).view(np.uint64)
-        for frame in group:
-            own = np.array([frame.phash], dtype=np.int64).view(np.uint64)
-            near = ids[np.bitwise_count(hashes ^ own) <= bits]
-            twins = [int(pk) for pk in near if pk != frame.pk]
-            if twins:
-                found[frame.pk] = sorted(twins)
+    for frame in rows:
+        differs = np.bitwise_count((hashes ^ np.int64(frame.phash)).view(np.uint64))
+        near = ids[(differs <= bits) & (homes == frame.scenario_version.scenario_id) & (ids != frame.pk)]
+        if len(near):
+            found[frame.pk] = sorted(int(pk) for pk in near)
     return found
 
 

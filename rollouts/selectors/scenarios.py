@@ -31,6 +31,12 @@ def _frames(**where: Any) -> Coalesce:
     return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
 
 
+def with_current(rows: QuerySet[Scenario]) -> QuerySet[Scenario]:
+    """These scenarios with `current` fetched in one query for all of them."""
+    latest = ScenarioVersion.objects.order_by("scenario_id", "-number").distinct("scenario_id")
+    return rows.prefetch_related(Prefetch("versions", queryset=latest, to_attr="_current"))
+
+
 def scenarios_filtered(
     *, q: str = "", state: str = "", tag: str = "", dog: str = "", severity: str = "", origin: str = "", sort: str = "recent"
 ) -> QuerySet[Scenario]:
@@ -40,17 +46,10 @@ def scenarios_filtered(
     Without a state, retired ones are left out ("all" shows them).
     """
     latest = {f"latest_{name}": Subquery(LATEST.values(name)[:1]) for name in ("id", "severity", "prompt", "scene_text", "notes", "tags", "factors")}
-    rows = (
+    rows = with_current(
         Scenario.objects.annotate(**latest)
         .annotate(approved_frames=_frames(state="approved"), open_frames=_frames(state="proposed"))
         .select_related("created_by")
-        .prefetch_related(
-            Prefetch(
-                "versions",
-                queryset=ScenarioVersion.objects.order_by("scenario_id", "-number").distinct("scenario_id"),
-                to_attr="_current",
-            )
-        )
     )
     if state in Scenario.State.values:
         rows = rows.filter(state=state)

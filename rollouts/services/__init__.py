@@ -13,6 +13,7 @@ from rollouts.services.interchange import scenarios_export, scenarios_import
 from rollouts.services.mining import (
     mining_candidate_accept,
     mining_candidate_decline,
+    mining_candidates_decide,
     mining_run,
     mining_verify,
 )
@@ -25,6 +26,7 @@ from rollouts.services.scenarios import (
     scenario_edit,
     scenario_set_state,
     scenario_vary,
+    scenarios_set_state,
 )
 from rollouts.services.verification import scenario_verify
 from rollouts.services.versions import (
@@ -46,6 +48,7 @@ __all__ = [
     "frame_size",
     "mining_candidate_accept",
     "mining_candidate_decline",
+    "mining_candidates_decide",
     "mining_run",
     "mining_verify",
     "policy_load",
@@ -64,6 +67,7 @@ __all__ = [
     "scenario_verify",
     "scenarios_export",
     "scenarios_import",
+    "scenarios_set_state",
     "start_frame_capture",
     "start_frame_create",
     "start_frame_upload",

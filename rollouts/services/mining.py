@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ MAX_BUDGET = 5000
 PROPOSE_FLOOR = 0.35
 PROPOSALS = 24
 STRIP_EVERY = 3
+MAX_DECISIONS = 200
+DECIDED = (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED)
 
 
 def mining_run(
@@ -182,9 +184,32 @@ def mining_candidate_decline(*, candidate: MiningCandidate, by: Any, reason: str
     _decide(_undecided(candidate), MiningCandidate.State.DECLINED, by, None, reason)
 
 
+def mining_candidates_decide(*, ids: Sequence[int], accept: bool, by: Any, reason: str = "") -> dict[str, int]:
+    """Accept or decline many proposals at once: all of them or, if one goes wrong, none.
+
+    Those that somebody decided meanwhile are left as they are. Returns {"decided": n, "before": n decided before}.
+
+    Raises RolloutsError for none, for more than `MAX_DECISIONS`, or for one that does not exist.
+    """
+    wanted = sorted(set(ids))
+    if not 1 <= len(wanted) <= MAX_DECISIONS:
+        raise RolloutsError(f"Select 1 to {MAX_DECISIONS} proposals.", "count_out_of_range")
+    with transaction.atomic():
+        rows = list(MiningCandidate.objects.select_for_update(of=("self",)).filter(pk__in=wanted).order_by("-objective", "id"))
+        if len(rows) != len(wanted):
+            raise RolloutsError("One of these proposals does not exist.", "no_candidate")
+        still_open = [row for row in rows if row.state not in DECIDED]
+        for row in still_open:
+            if accept:
+                mining_candidate_accept(candidate=row, by=by)
+            else:
+                mining_candidate_decline(candidate=row, by=by, reason=reason)
+    return {"decided": len(still_open), "before": len(rows) - len(still_open)}
+
+
 def _undecided(candidate: MiningCandidate) -> MiningCandidate:
     row = MiningCandidate.objects.select_for_update(of=("self",)).select_related("run__policy_version").get(pk=candidate.pk)
-    if row.state in (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED):
+    if row.state in DECIDED:
         raise RolloutsError(f"This proposal was {row.get_state_display().lower()} already.", "decided")
     return row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -16,7 +17,8 @@ from rollouts.services.errors import RolloutsError
 CONTENT = ("prompt", "scene_text", "factors", "tags", "severity", "behaviours", "notes")
 LIMITS = {"prompt": 300, "scene_text": 1000, "behaviours": 2000, "notes": 4000}
 MAX_TAGS = 12
-RESERVED_SLUGS = {"new", "export", "import"}  # pages beside /scenarios/<slug>/
+MAX_AT_ONCE = 200
+RESERVED_SLUGS = {"new", "export", "import", "set-state"}  # pages beside /scenarios/<slug>/
 TRANSITIONS = {
     Scenario.State.DRAFT: {Scenario.State.ACTIVE, Scenario.State.RETIRED},
     Scenario.State.ACTIVE: {Scenario.State.RETIRED, Scenario.State.DRAFT},
@@ -169,6 +171,27 @@ def scenario_set_state(*, scenario: Scenario, state: str, by: Any, reason: str =
     )
     scenario.state = row.state
     return row
+
+
+@transaction.atomic
+def scenarios_set_state(*, slugs: Sequence[str], state: str, by: Any, reason: str = "") -> int:
+    """The same step for many scenarios: all of them or, if one cannot take it, none. Returns how many changed.
+
+    Raises RolloutsError for none, for more than `MAX_AT_ONCE`, for one that does not exist, or for a step that does not exist.
+    """
+    wanted = sorted(set(slugs))
+    if not 1 <= len(wanted) <= MAX_AT_ONCE:
+        raise RolloutsError(f"Select 1 to {MAX_AT_ONCE} scenarios.", "count_out_of_range")
+    rows = list(Scenario.objects.select_for_update().filter(slug__in=wanted).order_by("pk"))
+    if len(rows) != len(wanted):
+        raise RolloutsError("One of these scenarios does not exist.", "no_scenario")
+    for row in rows:
+        if state != row.state and state not in TRANSITIONS[Scenario.State(row.state)]:
+            raise RolloutsError(f"“{row.name}” is {row.get_state_display().lower()} and cannot take this step. Nothing was changed.", "no_such_step")
+    changing = [row for row in rows if row.state != state]
+    for row in changing:
+        scenario_set_state(scenario=row, state=state, by=by, reason=reason)
+    return len(changing)
 
 
 def scenario_duplicate(*, scenario: Scenario, by: Any, name: str = "") -> Scenario:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest
+from django.utils import timezone
 
 from core import audit
 from core.jobs import submit
@@ -19,8 +21,16 @@ from rollouts.models import Scenario
 
 
 def page_of(request: HttpRequest, rows: QuerySet, size: int) -> Page:
-    """The page that `?page=` asks for; a number that does not exist gives the nearest one."""
-    return Paginator(rows, size).get_page(request.GET.get("page"))
+    """The page that `?page=` asks for; a number that does not exist gives the nearest one.
+
+    The page's keys are found first, and only their rows are joined and annotated: otherwise the last page of ten thousand would join
+    ten thousand.
+    """
+    page = Paginator(rows.prefetch_related(None).values_list("pk", flat=True), size).get_page(request.GET.get("page"))
+    keys = list(page.object_list)
+    found = rows.in_bulk(keys)
+    page.object_list = [found[key] for key in keys if key in found]
+    return page
 
 
 def filters_of(request: HttpRequest, names: tuple[str, ...]) -> dict[str, str]:
@@ -47,6 +57,17 @@ def open_jobs(kinds: tuple[str, ...], limit: int = 5, **params: Any) -> list[Job
     if params:
         rows = rows.filter(params__contains=params)
     return list(rows.order_by("-created_at")[:limit])
+
+
+def last_failure(kinds: tuple[str, ...], **params: Any) -> Job | None:
+    """The newest job of these kinds whose parameters contain `params`, if it failed within a day: a page that was
+    reloaded when the job ended says why nothing came. A newer job of these kinds, however it ends, takes its place.
+    """
+    rows = Job.objects.filter(kind__in=kinds, created_at__gte=timezone.now() - timedelta(days=1))
+    if params:
+        rows = rows.filter(params__contains=params)
+    newest = rows.order_by("-created_at").first()
+    return newest if newest and newest.state == Job.State.FAILED else None
 
 
 def job_props(job: Job) -> dict[str, Any]:

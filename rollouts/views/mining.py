@@ -18,7 +18,8 @@ from rollouts.forms import MineForm, VerifyForm
 from rollouts.models import MiningCandidate, MiningRun, Scenario
 from rollouts.selectors import policy_versions_usable
 from rollouts.selectors.mining import coverage, proposals, verification_pairs
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, person, query_of, submit_act, tell_errors
+from rollouts.services.mining import DECIDED
+from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, submit_act, tell_errors
 
 JOBS = ("rollouts.mine", "rollouts.mine_daily", "rollouts.mine_verify", "rollouts.verify")
 
@@ -41,11 +42,13 @@ def mining(request: HttpRequest) -> HttpResponse:
             "coverage": coverage(policy_version=version) if version else None,
             "page": page,
             "candidates": [candidate_row(candidate) for candidate in page],
+            "undecided": any(candidate.state not in DECIDED for candidate in page),
             "filters": {**filters, "state": state},
             "query": query_of(filters),
             "states": MiningCandidate.State.choices,
             "runs": MiningRun.objects.select_related("policy_version", "created_by")[:10],
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS)],
+            "failure": last_failure(JOBS),
             "feed": json.dumps({"topic": "mining:all", "after": last_id("mining:all")}),
             "mine_form": MineForm(),
             "pairs": pairs,
@@ -93,6 +96,7 @@ def mining_run(request: HttpRequest, pk: int) -> HttpResponse:
             "run": run,
             "page": page,
             "candidates": [candidate_row(candidate) for candidate in page],
+            "undecided": any(candidate.state not in DECIDED for candidate in page),
             "real_n": len(real),
             "real_failures": sum(one["failed"] for one in real),
             "real_contacts": sum(one["dog_contact"] for one in real),
@@ -147,8 +151,32 @@ def candidate_decide(request: HttpRequest, pk: int) -> HttpResponse:
             messages.info(request, "Declined.")
     except services.RolloutsError as error:
         messages.error(request, str(error))
+    return redirect(_back(request))
+
+
+@require_POST
+@role_required("admin")
+def candidates_decide(request: HttpRequest) -> HttpResponse:
+    """The ticked proposals at once."""
+    ids = [int(value) for value in request.POST.getlist("candidate") if value.isdigit() and len(value) < 19]
+    accept = request.POST.get("decision") == "accept"
+    if not ids:
+        messages.error(request, "Tick the proposals first.")
+        return redirect(_back(request))
+    try:
+        done = services.mining_candidates_decide(ids=ids, accept=accept, by=person(request), reason=request.POST.get("reason", "")[:300])
+    except services.RolloutsError as error:
+        messages.error(request, str(error))
+    else:
+        late = f" {done['before']} had been decided before." if done["before"] else ""
+        messages.success(request, f"{done['decided']} {'accepted: their start frames are approved' if accept else 'declined'}.{late}")
+    return redirect(_back(request))
+
+
+def _back(request: HttpRequest) -> str:
+    """The list that a decision was made on; nowhere outside the mining pages."""
     back = request.POST.get("next", "")
-    return redirect(back if back.startswith("/mining/") else "/mining/")
+    return back if back.startswith("/mining/") else "/mining/"
 
 
 @require_POST

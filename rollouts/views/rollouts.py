@@ -15,7 +15,7 @@ from core.people import role_required
 from rollouts import selectors
 from rollouts.forms import SampleForm
 from rollouts.models import Rollout, Scenario, StartFrame
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, person, query_of, scenario_names, tell_errors
+from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, scenario_names, tell_errors
 
 FILTERS = ("scenario", "version", "accepted", "start_frame", "check", "q", "sort")
 MAX_FRAMES_A_JOB = 200
@@ -51,6 +51,7 @@ def rollouts(request: HttpRequest) -> HttpResponse:
             "accepted_total": Rollout.objects.filter(accepted=True).count(),
             "approved_frames": StartFrame.objects.filter(state="approved").count(),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in jobs],
+            "failure": last_failure(("rollouts.sample",)),
             "sample_form": SampleForm(),
             "saved_views": selectors.saved_views(owner=person(request), page="rollouts"),
             "saved_page": "rollouts",

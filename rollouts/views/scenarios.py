@@ -20,7 +20,7 @@ from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.scenarios import SORTS, version_history
 from rollouts.services.frames import REASONS, topic_of
 from rollouts.services.interchange import MAX_BYTES
-from rollouts.views.common import filters_of, job_props, open_jobs, page_of, person, query_of
+from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of
 
 FILTERS = ("q", "state", "tag", "dog", "severity", "origin", "sort")
 FRAME_JOBS = ("rollouts.imagine", "rollouts.capture", "rollouts.verify")
@@ -87,6 +87,7 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             "grid": grid_props(page, twins),
             "feed": json.dumps({"topic": topic, "after": last_id(topic)}),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in jobs],
+            "failure": last_failure(FRAME_JOBS, scenario_version=version.pk),
             "imagine_form": ImagineForm(initial={"scene_text": version.scene_text}, auto_id="imagine_%s"),
             "capture_form": CaptureForm(auto_id="capture_%s"),
             "vary_form": VaryForm(),
@@ -165,6 +166,27 @@ def scenario_state(request: HttpRequest, slug: str) -> HttpResponse:
     except services.RolloutsError as error:
         messages.error(request, str(error))
     return redirect(row)
+
+
+@require_POST
+@role_required("admin")
+def scenarios_state(request: HttpRequest) -> HttpResponse:
+    """The ticked scenarios of the list, all at once."""
+    back = request.POST.get("next", "")
+    target = back if back.startswith("/scenarios/?") else "/scenarios/"
+    slugs = request.POST.getlist("scenario")
+    if not slugs:
+        messages.error(request, "Tick the scenarios first.")
+        return redirect(target)
+    state = request.POST.get("state", "")
+    try:
+        changed = services.scenarios_set_state(slugs=slugs, state=state, by=person(request), reason=request.POST.get("reason", "")[:300])
+    except services.RolloutsError as error:
+        messages.error(request, str(error))
+    else:
+        same = len(set(slugs)) - changed
+        messages.success(request, f"{changed} scenario{'' if changed == 1 else 's'} changed.{f' {same} were so already.' if same else ''}")
+    return redirect(target)
 
 
 @require_POST

@@ -10,7 +10,7 @@ from safetensors.numpy import load
 
 from core.jobs import job_cancel, submit
 from core.media import blob_bytes
-from core.models import Event
+from core.models import AuditEntry, Event
 from rollouts import closed_loop, factors, services
 from rollouts.images import png_decode, sprite_frames
 from rollouts.models import MiningCandidate, MiningRun, Rollout, StartFrame, Verification
@@ -224,6 +224,32 @@ def test_a_declined_proposal_makes_no_frame(mined, admin_client_):
     candidate.refresh_from_db()
     assert candidate.state == "declined"
     assert not StartFrame.objects.exists()
+
+
+def test_many_proposals_are_decided_at_once(mined, admin_client_):
+    first, second, third = mined.candidates.filter(state="proposed")[:3]
+    services.mining_candidate_decline(candidate=second, by=admin_client_.user)
+    page = admin_client_.get("/mining/").content.decode()
+    assert f'name="candidate" value="{first.pk}" form="bulk"' in page
+    answer = admin_client_.post(
+        "/mining/candidates/decide/", {"decision": "accept", "candidate": [first.pk, second.pk, third.pk], "next": "/mining/?state=all"}
+    )
+    assert answer.url == "/mining/?state=all"
+    states = {row.pk: row.state for row in mined.candidates.all()}
+    assert (states[first.pk], states[second.pk], states[third.pk]) == ("accepted", "declined", "accepted")
+    assert StartFrame.objects.filter(state="approved").count() == 2
+    assert AuditEntry.objects.filter(action="mining.accepted").count() == 2
+
+
+def test_deciding_none_or_what_is_not_there_changes_nothing(mined, admin_client_, researcher_client):
+    proposed = mined.candidates.filter(state="proposed").first()
+    page = admin_client_.post("/mining/candidates/decide/", {"decision": "decline"}, follow=True)
+    assert "Tick the proposals first." in page.content.decode()
+    page = admin_client_.post("/mining/candidates/decide/", {"decision": "decline", "candidate": [proposed.pk, 10**9]}, follow=True)
+    assert "does not exist" in page.content.decode()
+    assert researcher_client.post("/mining/candidates/decide/", {"decision": "decline", "candidate": [proposed.pk]}).status_code == 403
+    proposed.refresh_from_db()
+    assert proposed.state == "proposed"
 
 
 def test_the_coverage_map_shows_what_was_tried(mined, researcher_client):

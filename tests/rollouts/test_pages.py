@@ -271,3 +271,19 @@ def test_names_are_escaped_everywhere(admin_client_, admin_person, version):
         html = admin_client_.get(path).content.decode()
         assert "<script>alert" not in html
         assert "<img src=x" not in html
+
+
+def test_ticked_scenarios_are_activated_at_once_or_not_at_all(admin_client_, researcher_client):
+    content = {"prompt": "go to the red ball"}
+    made = [services.scenario_create(name=f"Dog {i}", content=content, created_by=admin_client_.user) for i in range(3)]
+    assert 'name="scenario" value="dog-0" form="bulk"' in admin_client_.get("/scenarios/").content.decode()
+    assert 'form="bulk"' not in researcher_client.get("/scenarios/").content.decode()
+    slugs = [row.slug for row in made]
+    assert researcher_client.post("/scenarios/set-state/", {"scenario": slugs, "state": "active"}).status_code == 403
+    answer = admin_client_.post("/scenarios/set-state/", {"scenario": slugs[:2], "state": "active", "next": "/scenarios/?state=draft"}, follow=True)
+    assert "2 scenarios changed." in answer.content.decode()
+    assert Scenario.objects.filter(state="active").count() == 2
+    services.scenario_set_state(scenario=made[2], state="retired", by=admin_client_.user)
+    answer = admin_client_.post("/scenarios/set-state/", {"scenario": slugs, "state": "active"}, follow=True)
+    assert "“Dog 2” is retired and cannot take this step. Nothing was changed." in answer.content.decode()
+    assert "Tick the scenarios first." in admin_client_.post("/scenarios/set-state/", {"state": "active"}, follow=True).content.decode()

@@ -15,6 +15,8 @@ interface GridFrame {
 interface GridProps {
   review_url: string;
   frames: GridFrame[];
+  /** Usual reasons, at most nine: the key 1 rejects with the first of them, Shift+1 flags. */
+  reasons?: string[];
 }
 const KEYS: Record<string, State> = { a: "approved", r: "rejected", f: "flagged", u: "proposed" };
 const VERBS: [State, string, string][] = [["approved", "Approve", "a"], ["rejected", "Reject", "r"], ["flagged", "Flag", "f"], ["proposed", "Back to proposed", "u"]];
@@ -22,6 +24,7 @@ const VERBS: [State, string, string][] = [["approved", "Approve", "a"], ["reject
 /** A grid of start frames that is reviewed by keyboard, one or many at a time. A failed save puts the former state back. */
 export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void {
   const frames = props.frames ?? [];
+  const reasons = (props.reasons ?? []).slice(0, 9);
   let current = 0;
   let anchor = 0;
   const selected = new Set<number>();
@@ -29,15 +32,20 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
   const reason = h("input", { type: "text", maxlength: 200, placeholder: "Reason, kept with the decision", "aria-label": "Reason" });
   const buttons = VERBS.map(([state, label, key]) => h("button", { class: "button button-small", type: "button", onclick: () => void decide(state) }, label, h("kbd", {}, key.toUpperCase())));
   const all = h("button", { class: "button button-small button-quiet", type: "button", onclick: () => selectAll() }, "Select all");
+  const quick = reasons.map((text, index) =>
+    h("button", { class: "button button-small button-quiet", type: "button", title: `Reject: ${text}`, onclick: () => void decide("rejected", text) }, h("kbd", {}, String(index + 1)), text),
+  );
   const list = h("ul", { class: "review-grid", role: "listbox", "aria-multiselectable": "true", "aria-label": "Start frames" });
   const cells = frames.map((frame, index) => {
     const badge = h("span", { class: "badge" });
+    const why = h("span", { class: "small muted", hidden: true }); // the reason of a decision made here; older ones are among the notes
     const cell = h(
       "li",
       { class: "review-cell", role: "option", tabindex: -1, "aria-selected": "false" },
       h("img", { src: frame.image_url, alt: frame.label ?? `Start frame ${frame.id}`, loading: "lazy", decoding: "async" }),
       h("span", { class: "caption" }, badge, h("span", { class: "muted truncate", title: frame.label ?? "" }, frame.label ?? String(frame.id))),
       ...(frame.notes ?? []).map((note) => h("span", { class: "small muted" }, note)),
+      why,
     );
     cell.addEventListener("click", (event) => {
       if (event.shiftKey) extendTo(index);
@@ -51,7 +59,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
       moveTo(index, false);
     });
     cell.addEventListener("dblclick", () => frame.url && location.assign(frame.url));
-    return { cell, badge };
+    return { cell, badge, why };
   });
 
   const draw = (): void => {
@@ -93,7 +101,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     return count > 0 ? count : Math.max(cells.length, 1);
   };
 
-  const decide = async (state: State): Promise<void> => {
+  const decide = async (state: State, quickReason?: string): Promise<void> => {
     const indices = selected.size > 0 ? [...selected] : [current];
     const changed = indices.filter((index) => frames[index] && frames[index].state !== state);
     if (changed.length === 0) return;
@@ -107,13 +115,18 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     if (single && state !== "proposed") moveTo(current + 1, root.contains(document.activeElement));
     else draw();
     try {
-      const answer = await api<{ frames?: { id: number | string; state: State }[] } | null>(props.review_url, {
+      const answer = await api<{ frames?: { id: number | string; state: State; reason?: string }[] } | null>(props.review_url, {
         method: "POST",
-        body: { ids: changed.map((index) => frames[index]!.id), state, reason: reason.value.trim() },
+        body: { ids: changed.map((index) => frames[index]!.id), state, reason: quickReason ?? reason.value.trim() },
       });
       for (const saved of answer?.frames ?? []) {
-        const frame = frames.find((one) => String(one.id) === String(saved.id));
-        if (frame) frame.state = saved.state;
+        const index = frames.findIndex((one) => String(one.id) === String(saved.id));
+        const frame = frames[index];
+        const why = cells[index]?.why;
+        if (!frame || !why) continue;
+        frame.state = saved.state;
+        why.textContent = saved.reason ?? "";
+        why.hidden = !saved.reason;
       }
       if (changed.length > 1) showToast("good", `${changed.length} start frames ${state}.`);
       root.dispatchEvent(new CustomEvent("dreamfork:reviewed", { bubbles: true, detail: { count: changed.length, state } }));
@@ -139,6 +152,8 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     const moves: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -perRow(), ArrowDown: perRow(), Home: -frames.length, End: frames.length };
     const move = moves[event.key];
     const state = KEYS[event.key.toLowerCase()];
+    // The place of the key and not its character: Shift+1 is "!" on one keyboard and "+" on another.
+    const usual = reasons[Number(/^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] ?? 0) - 1];
     if (move !== undefined) {
       const next = inGrid ? Math.min(Math.max(current + move, 0), frames.length - 1) : current;
       if (event.shiftKey) extendTo(next);
@@ -152,6 +167,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
       selected.clear();
       draw();
     } else if (state) void decide(state);
+    else if (usual !== undefined) void decide(event.shiftKey ? "flagged" : "rejected", usual);
     else return;
     event.preventDefault();
   };
@@ -161,7 +177,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     return () => {};
   }
   list.append(...cells.map(({ cell }) => cell));
-  root.replaceChildren(h("div", { class: "review-bar" }, h("div", { class: "row row-s" }, ...buttons, all), reason, counts), list);
+  root.replaceChildren(h("div", { class: "review-bar" }, h("div", { class: "row row-s" }, ...buttons, all), reason, counts, ...(quick.length > 0 ? [h("div", { class: "row row-s review-reasons", role: "group", "aria-label": "Reject with a usual reason" }, ...quick)] : [])), list);
   draw();
   document.addEventListener("keydown", onKey);
   return () => document.removeEventListener("keydown", onKey);
