@@ -19,10 +19,20 @@ up: $(VENV)/installed
 	@sh docker/system-libraries.sh
 	@exec $(BIN)/python manage.py up $(UP)
 
-# The tests of one process at a time share two cores with real servers and browsers: more workers would only make them slower.
+# Most tests run side by side, one worker per core. Those that start whole products, kill them and look at clocks have the machine to themselves.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+ALONE := tests/chaos tests/e2e
+
 test: $(VENV)/installed-dev
 	@sh docker/system-libraries.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(T)
+ifdef T
+	$(PYTEST) $(T)
+else
+	@failed=0; \
+	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore=,$(ALONE)) || failed=1; \
+	$(PYTEST) $(ALONE) || failed=1; \
+	exit $$failed
+endif
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -25,7 +25,8 @@ def _schedule(sender: Celery, **_: Any) -> None:
     from core.jobs.registry import kinds
 
     schedule: dict[str, Any] = {
-        "sweep-jobs": {"task": "core.sweep_jobs", "schedule": settings.JOB_SWEEP_SECONDS, "options": {"expires": settings.JOB_SWEEP_SECONDS}},
+        # A sweep that waited for long is not needed any more; on a machine that is very busy it must still come to its turn.
+        "sweep-jobs": {"task": "core.sweep_jobs", "schedule": settings.JOB_SWEEP_SECONDS, "options": {"expires": max(30, 3 * settings.JOB_SWEEP_SECONDS)}},
         "tidy": {"task": "core.tidy", "schedule": 3600.0},
     }
     for kind in kinds():

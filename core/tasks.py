@@ -9,12 +9,18 @@ from core.jobs.runner import run_one
 from core.models import Job
 
 log = structlog.get_logger(__name__)
+_DATABASE_AGAIN_S = 5
 
 
 @shared_task(name="core.run_next")
 def run_next(queue: str, job_id: str) -> None:
     """A wake-up: run the most urgent waiting job of `queue`, if there is one left. `job_id` is for the log."""
-    run_one(queue)
+    try:
+        run_one(queue)
+    except DatabaseError as error:
+        log.warning("run_next.delayed", reason=str(error))
+        # The wake-up must not be lost with it; the sweep would send the next one only after half a minute.
+        run_next.apply_async(args=[queue, job_id], queue=queue, countdown=_DATABASE_AGAIN_S)
 
 
 @shared_task(name="core.sweep_jobs")

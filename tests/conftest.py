@@ -1,6 +1,6 @@
 """Real servers and real people for every test.
 
-PostgreSQL and Valkey come out of their wheels into a fresh directory; they start once per run.
+PostgreSQL and Valkey come out of their wheels into a fresh directory; they start once per run, whatever number of workers shares them.
 """
 
 import os

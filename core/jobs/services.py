@@ -176,6 +176,17 @@ def job_retry(*, job: Job) -> Job:
     return current
 
 
+def jobs_wake_waiting(*, queues: list[str]) -> int:
+    """Called by a worker that has just started: what waits in its queues begins at once, also if the wake-up went down with the one before."""
+    now = timezone.now()
+    waiting = Job.objects.filter(Q(run_after=None) | Q(run_after__lte=now), state=Job.State.QUEUED, queue__in=queues)
+    jobs = list(waiting.order_by(F("priority").desc(), "created_at")[:100])
+    for job in jobs:
+        Job.objects.filter(pk=job.pk).update(woken_at=now)
+        wake(job)
+    return len(jobs)
+
+
 def jobs_sweep() -> dict[str, int]:
     """Bring back what was lost: jobs whose heartbeat stopped, and waiting jobs that nobody was woken for.
 

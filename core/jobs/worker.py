@@ -10,6 +10,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from core.jobs import runner
+from core.jobs.services import jobs_wake_waiting
 
 log = structlog.get_logger(__name__)
 _BEAT_EVERY_S = 10.0
@@ -19,6 +20,10 @@ def _beat(queues: list[str]) -> None:
     from core.models import WorkerBeat
 
     name = runner.worker_name()
+    try:
+        jobs_wake_waiting(queues=queues)
+    except DatabaseError as error:
+        log.warning("worker.wake_failed", reason=str(error))  # the sweep does it later
     while True:
         try:
             WorkerBeat.objects.update_or_create(name=name, defaults={"queues": queues, "seen_at": timezone.now()})

@@ -7,6 +7,7 @@ import sys
 import time
 
 import psutil
+import psycopg2
 import pytest
 
 from tests.chaos.stack import ROOT, wait_for
@@ -36,7 +37,7 @@ def test_a_killed_worker_loses_no_job(stack):
     assert len(tree) >= 2, "the handler runs in a child of the worker"
     worker.kill()
     wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in tree), timeout_s=10, why="its child dies with it")
-    stack.wait_job(job, "succeeded", timeout_s=60)
+    stack.wait_job(job, "succeeded", timeout_s=150)  # a new worker takes its time on a busy machine
     events = stack.events(job)
     kinds = [kind for kind, _ in events]
     assert kinds.count("succeeded") == 1
@@ -89,7 +90,7 @@ def test_a_stopped_worker_gives_its_job_back(stack):
     job = stack.submit(steps=40)
     stack.wait_steps(job, 2)
     stack.find("-Q", "cpu").terminate()
-    stack.wait_job(job, "succeeded", timeout_s=60)
+    stack.wait_job(job, "succeeded", timeout_s=150)  # a new worker takes its time on a busy machine
     assert stack.job(job)["attempt"] == 1, "being stopped is not the job's fault"
 
 
@@ -137,12 +138,14 @@ def test_postgres_may_be_killed(stack):
     stack.wait_steps(job, 2)
     os.kill(int((stack.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
-    def ended() -> bool:
+    def ended() -> dict | None:
         try:
-            return stack.job(job)["state"] == "succeeded"
-        except Exception:
-            return False
+            row = stack.job(job)
+        except psycopg2.OperationalError:
+            return None
+        return row if row["state"] in ("succeeded", "failed") else None
 
-    wait_for(ended, timeout_s=170, why="the job ends after the database is back")
+    row = wait_for(ended, timeout_s=170, why="the job ends after the database is back")
+    assert (row["state"], row["attempt"]) == ("succeeded", 2), (row, stack.events(job))
     assert [kind for kind, _ in stack.events(job)].count("succeeded") == 1
     wait_for(lambda: stack.status("/readyz") == 200, timeout_s=30, why="ready again")

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from core.jobs import JobContext, JobLeaseLost, JobProblem, job, job_cancel, job_retry, submit
 from core.jobs.registry import _kinds
-from core.jobs.services import job_claim, job_finish, job_heartbeat, job_requeue, jobs_sweep
+from core.jobs.services import job_claim, job_finish, job_heartbeat, job_requeue, jobs_sweep, jobs_wake_waiting
 from core.models import Event, Job
+from core.tasks import run_next
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +108,33 @@ def test_it_tries_again_when_the_database_was_away(run_job):
     assert "attempt 2 of 2" in job.error
 
 
+@pytest.mark.django_db(transaction=True)
+def test_work_that_is_done_is_not_lost_to_a_database_that_is_away_for_a_moment(run_job, monkeypatch):
+    failures = iter([OperationalError("the database system is starting up")] * 2)
+
+    def finish(**how):
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return job_finish(**how)
+
+    monkeypatch.setattr("core.jobs.execution.job_finish", finish)
+    monkeypatch.setattr("core.jobs.execution._AGAIN_S", 0.01)
+    job = run_job(submit(kind="t.add", params={"a": 1, "b": 2}))
+    assert (job.state, job.result, job.attempt) == ("succeeded", {"sum": 3}, 1)
+
+
+def test_a_wake_up_is_not_lost_with_the_database(monkeypatch):
+    sent = []
+
+    def away(queue):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("core.tasks.run_one", away)
+    monkeypatch.setattr(run_next, "apply_async", lambda **options: sent.append(options))
+    run_next("cpu", "some-id")
+    assert sent == [{"args": ["cpu", "some-id"], "queue": "cpu", "countdown": 5}]
+
+
 def test_it_runs_the_most_urgent_first():
     low, high = submit(kind="t.add", priority=0), submit(kind="t.add", priority=5)
     assert [job_claim(queue="cpu", worker="w").pk for _ in range(2)] == [high.pk, low.pk]
@@ -197,6 +225,19 @@ def test_the_sweep_wakes_for_jobs_that_the_broker_forgot(monkeypatch):
     assert jobs_sweep() == {"requeued": 0, "woken": 1}
     assert woken == [forgotten.pk]
     assert fresh.pk not in woken
+
+
+def test_a_worker_that_starts_takes_up_what_waits(monkeypatch):
+    """The wake-up may have gone down with the worker before it; the sweep would send another one only after half a minute."""
+    first, urgent = submit(kind="t.add"), submit(kind="t.add", priority=5)
+    claim(submit(kind="t.add"))
+    submit(kind="t.fail")
+    woken = []
+    monkeypatch.setattr("core.jobs.services.wake", woken.append)
+    assert jobs_wake_waiting(queues=[first.queue, "other"]) == len(woken)
+    assert woken[:2] == [urgent, first]
+    assert {job.state for job in woken} == {"queued"}
+    assert jobs_wake_waiting(queues=["other"]) == 0
 
 
 def test_a_lost_job_that_was_cancelled_ends_cancelled(researcher):
