@@ -10,6 +10,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 
 from core.jobs import JobCancelled, JobContext, JobLeaseLost, JobProblem, JobRetry, job
+from rollouts.models import PolicyVersion
 from training import services
 from training.models import Evaluation, Round
 
@@ -65,7 +66,13 @@ def evaluate(ctx: JobContext, *, evaluation: int) -> dict[str, Any]:
     return services.evaluation_run(evaluation=row, ctx=ctx, progress=lambda done, total: ctx.progress(done, total, f"{done} of {total} episodes"))
 
 
+@job("training.next_rollouts", queue="gpu", max_attempts=3, title="First rollouts of a promoted version")
+def next_rollouts(ctx: JobContext, *, start_frames: list[int], policy_version: int, n: int) -> dict[str, Any]:
+    version = PolicyVersion.objects.get(pk=policy_version)
+    return services.next_rollouts_run(version=version, start_frames=start_frames, n=n, ctx=ctx)
+
+
 @job("training.watch", queue="cpu", max_attempts=1, title="Rounds: schedules and lost jobs", every_s=60)
 def watch(ctx: JobContext) -> dict[str, Any]:
-    """Start rounds that are due, and end rounds whose job ended without them."""
-    return {"reconciled": services.rounds_reconcile(), "started": services.round_schedules_run()}
+    """Start rounds that are due, and end rounds and evaluations whose job ended without them."""
+    return {"reconciled": services.rounds_reconcile() + services.evaluations_reconcile(), "started": services.round_schedules_run()}

@@ -22,4 +22,7 @@ urlpatterns = [
     path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),
     path("evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
     path("evaluations/<int:pk>/episodes.csv", evaluations.evaluation_csv, name="evaluation_csv"),
+    path("evaluations/<int:pk>/scenarios.csv", evaluations.scenarios_csv, name="scenarios_csv"),
+    path("evaluations/<int:pk>/contacts.csv", evaluations.contacts_csv, name="contacts_csv"),
+    path("evaluations/<int:pk>/contacts.png", evaluations.contacts_png, name="contacts_png"),
 ]

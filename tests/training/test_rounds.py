@@ -155,7 +155,7 @@ def test_a_promoted_child_becomes_active(started, child):
 
 def test_a_promoted_child_dreams_next_and_fills_the_queue(started, child):
     round_decide(row=at_gate(started, child), report=REPORT, seconds=1.0)
-    job = Job.objects.get(kind="rollouts.sample")
+    job = Job.objects.get(kind="training.next_rollouts")
     assert job.params["policy_version"] == child.pk
     assert 0 < len(job.params["start_frames"]) <= 24
 

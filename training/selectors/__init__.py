@@ -4,12 +4,14 @@ from training.selectors.evaluations import (
     best_of_n,
     comparable_evaluations,
     contact_heat,
+    contacts,
     episode_pairs_shown,
     evaluations_listed,
+    heat_pixels,
     predicted_against_measured,
     scenario_table,
 )
-from training.selectors.rounds import CHARTS, choices_preview, round_chart, round_stages, rounds_listed
+from training.selectors.rounds import CHARTS, choices_preview, next_rollouts_job, round_chart, round_stages, rounds_listed
 from training.selectors.versions import lineage_tree, version_facts, versions_over_time
 
 __all__ = [
@@ -18,9 +20,12 @@ __all__ = [
     "choices_preview",
     "comparable_evaluations",
     "contact_heat",
+    "contacts",
     "episode_pairs_shown",
     "evaluations_listed",
+    "heat_pixels",
     "lineage_tree",
+    "next_rollouts_job",
     "predicted_against_measured",
     "round_chart",
     "round_stages",

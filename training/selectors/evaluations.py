@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from django.db.models import QuerySet
 
 from training.learn.gate import by_scenario, compare
@@ -97,6 +98,22 @@ def contact_heat(evaluation: Evaluation) -> dict[str, Any]:
         for (column, row), count in sorted(counts.items())
     ]
     return {"cells": cells, "contacts": sum(counts.values()), "largest": largest}
+
+
+def contacts(evaluation: Evaluation) -> list[tuple[int, str, float, float]]:
+    """(index of the episode, scenario, x, y in metres) of every contact with the dog, in order."""
+    rows = evaluation.episodes.filter(dog_contact=True).order_by("index").values_list("index", "scenario", "contact_xy")
+    return [(index, scenario, x, y) for index, scenario, points in rows for x, y in points]
+
+
+def heat_pixels(heat: dict[str, Any]) -> np.ndarray:
+    """`contact_heat` as a picture, uint8 [400, 400, 3]: the floor in light grey, contacts in red as the page draws them."""
+    floor, red = np.array([238, 240, 243]), np.array([196, 43, 43])
+    pixels = np.tile(floor, (400, 400, 1)).astype(np.float64)
+    for cell in heat["cells"]:
+        opacity = float(cell["opacity"])
+        pixels[cell["y"] : cell["y"] + cell["size"], cell["x"] : cell["x"] + cell["size"]] = opacity * red + (1 - opacity) * floor
+    return pixels.round().astype(np.uint8)
 
 
 def predicted_against_measured() -> dict[str, Any]:

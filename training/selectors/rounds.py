@@ -7,9 +7,11 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 
+from core.models import Job
 from labeling.selectors import live_choices
 from training.models import Round, RoundMetric
 from training.services.round_settings import MIN_CHOICES, parse
+from training.services.rounds import next_rollouts_key
 
 
 def rounds_listed(*, state: str = "") -> QuerySet[Round]:
@@ -32,6 +34,13 @@ def round_stages(row: Round) -> list[dict[str, Any]]:
             status = "current" if row.state == Round.State.RUNNING else "stopped"
         stages.append({"stage": stage, "label": Round.Stage(stage).label, "status": status, "seconds": row.seconds.get(stage)})
     return stages
+
+
+def next_rollouts_job(row: Round) -> Job | None:
+    """The job that dreams a promoted child's first rollouts and pairs them; None if there is none."""
+    if row.state != Round.State.PROMOTED or row.child_id is None:
+        return None
+    return Job.objects.filter(idempotency_key=next_rollouts_key(row.child_id)).first()
 
 
 def choices_preview(settings: dict[str, Any]) -> dict[str, Any]:

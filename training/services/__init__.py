@@ -3,8 +3,9 @@
 from typing import Any
 
 from training.services.errors import TrainingError
-from training.services.evaluations import evaluation_run, evaluation_start
+from training.services.evaluations import evaluation_run, evaluation_start, evaluations_reconcile
 from training.services.rounds import (
+    next_rollouts_run,
     round_cancel,
     round_fail,
     round_override,
@@ -19,6 +20,8 @@ __all__ = [
     "TrainingError",
     "evaluation_run",
     "evaluation_start",
+    "evaluations_reconcile",
+    "next_rollouts_run",
     "round_cancel",
     "round_fail",
     "round_override",

@@ -14,6 +14,7 @@ from django.utils import timezone
 from core import audit
 from core.events import publish
 from core.jobs import JobContext, submit
+from core.models import Job
 from rollouts.models import PolicyVersion, Scenario
 from rollouts.services import policy_load, policy_version_record_metrics
 from training.learn.gate import ADVERSARIAL, ORDINARY, Outcome, Pair
@@ -93,6 +94,9 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
 
     if evaluation.state == Evaluation.State.DONE:
         return evaluation.summary
+    if evaluation.state == Evaluation.State.FAILED:  # its job is run again
+        with ctx.fence():
+            Evaluation.objects.filter(pk=evaluation.pk).update(state=Evaluation.State.RUNNING)
     episodes = episodes_of(evaluation)
     policy = policy_load(evaluation.policy_version)
     first_ordinary = evaluation.suite["adversarial"] // BATCH * BATCH
@@ -118,6 +122,15 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
         publish(evaluation.topic, "done", summary)
     evaluation.refresh_from_db()
     return summary
+
+
+def evaluations_reconcile() -> int:
+    """Say of evaluations whose own job ended without them (failed, cancelled, its worker died too often) that they stopped.
+
+    What they played is kept; running the job again, or asking for the evaluation again, goes on from there. Returns how many.
+    """
+    ended = [Job.State.FAILED, Job.State.CANCELLED]
+    return Evaluation.objects.filter(state=Evaluation.State.RUNNING, job__state__in=ended).update(state=Evaluation.State.FAILED)
 
 
 def summarise(episodes: list[Episode]) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from core import audit
 from core.events import publish
-from core.jobs import job_cancel, submit
+from core.jobs import JobContext, job_cancel, submit
 from core.models import Job
 from labeling.selectors import live_choices
+from labeling.services import comparisons_make_ahead
 from rollouts.models import PolicyVersion, StartFrame
-from rollouts.services import policy_version_activate, policy_version_set_state
+from rollouts.services import policy_version_activate, policy_version_set_state, rollouts_sample_many
 from training.models import Round
 from training.services.errors import TrainingError
 from training.services.round_settings import MIN_CHOICES, parse
@@ -243,8 +244,13 @@ def round_override(*, row: Round, by: Any, reason: str) -> Round:
     return locked
 
 
+def next_rollouts_key(version_id: int) -> str:
+    """The idempotency key of a version's first rollouts: one job a version, however often it is activated."""
+    return f"next-rollouts:{version_id}"
+
+
 def next_rollouts_submit(*, version: PolicyVersion, by: Any) -> Job | None:
-    """Let a version that has just become active dream from the newest approved start frames, so that its rollouts reach the queue.
+    """Let a version that has just become active dream from the newest approved start frames, and pair what it dreamed.
 
     None if no start frame is approved. Comparisons of other versions stay as they are.
     """
@@ -253,11 +259,21 @@ def next_rollouts_submit(*, version: PolicyVersion, by: Any) -> Job | None:
     if not found:
         return None
     return submit(
-        kind="rollouts.sample",
-        params={"start_frames": found, "policy_version": version.pk, "n": NEXT_ROLLOUTS, "seed": 0},
+        kind="training.next_rollouts",
+        params={"start_frames": found, "policy_version": version.pk, "n": NEXT_ROLLOUTS},
         created_by=by,
-        idempotency_key=f"next-rollouts:{version.pk}",
+        idempotency_key=next_rollouts_key(version.pk),
     )
+
+
+def next_rollouts_run(*, version: PolicyVersion, start_frames: list[int], n: int, ctx: JobContext) -> dict[str, Any]:
+    """Sample a promoted version's first rollouts and put pairs of them into the queue.
+
+    The queue is kept filled for hours of work; without pairs of its own a new version would be seen only when all of those are answered.
+    """
+    result = rollouts_sample_many(start_frames=start_frames, policy_version=version, n=n, seed=0, ctx=ctx)
+    paired = comparisons_make_ahead(count=len(start_frames) * n // 2, policy_versions=(version.pk,), fence=ctx.fence)
+    return {**result, "comparisons": paired["made"]}
 
 
 def version_rollback(*, version: PolicyVersion, by: Any, reason: str = "") -> PolicyVersion:

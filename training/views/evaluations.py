@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from core.events import last_id
 from core.people import role_required
+from rollouts.images import png_bytes
 from rollouts.models import Rollout
 from rollouts.views.common import job_props
 from training import selectors, services
@@ -20,6 +23,7 @@ from training.forms import EvaluationForm
 from training.models import Episode, Evaluation
 
 EPISODE_COLUMNS = ("index", "kind", "scenario", "prompt", "seed", "success", "dog_contact", "clean_success", "steps", "predicted")
+MEASURES = ("contact", "success", "clean")
 
 
 @require_GET
@@ -60,11 +64,9 @@ def evaluation_new(request: HttpRequest) -> HttpResponse:
 @role_required("researcher")
 def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Evaluation.objects.select_related("policy_version", "job"), pk=pk)
-    others = selectors.comparable_evaluations(row) if row.state == Evaluation.State.DONE else []
-    wanted = request.GET.get("against", "")
-    before = next((other for other in others if str(other.pk) == wanted), None)
-    if not wanted and others and others[0].policy_version_id == row.policy_version.parent_id:
-        before = others[0]
+    running = row.state == Evaluation.State.RUNNING
+    others = comparable_of(row)
+    before = before_of(row, request.GET.get("against", ""), others)
     shown = selectors.episode_pairs_shown(row)
     best_of_n = selectors.best_of_n(row.policy_version_id)
     return render(
@@ -79,10 +81,23 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
             "best_of_n": json.dumps(best_of_n) if best_of_n else "",
             "pairs": [(episode, json.dumps(viewer_of(episode))) for episode in shown],
             "played": row.episodes.count(),
-            "job_props": json.dumps({**job_props(row.job), "reload": True}) if row.job and row.state == Evaluation.State.RUNNING else "",
+            "total": row.suite["adversarial"] + row.suite["ordinary"],
+            "job_props": json.dumps({**job_props(row.job), "reload": True}) if running and row.job and not row.job.is_finished else "",
+            "stopped": row.job if row.state != Evaluation.State.DONE and row.job and row.job.is_finished else None,
             "feed": json.dumps({"topic": row.topic, "after": last_id(row.topic)}),
         },
     )
+
+
+def comparable_of(row: Evaluation) -> list[Evaluation]:
+    return selectors.comparable_evaluations(row) if row.state == Evaluation.State.DONE else []
+
+
+def before_of(row: Evaluation, wanted: str, others: list[Evaluation]) -> Evaluation | None:
+    """The evaluation that this one is compared with: the one asked for, else the parent's if there is one."""
+    if wanted:
+        return next((other for other in others if str(other.pk) == wanted), None)
+    return others[0] if others and others[0].policy_version_id == row.policy_version.parent_id else None
 
 
 def viewer_of(episode: Episode) -> dict:
@@ -98,14 +113,58 @@ def viewer_of(episode: Episode) -> dict:
     }
 
 
+def csv_file(name: str, columns: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> HttpResponse:
+    """A table to take away."""
+    response = HttpResponse(content_type="text/csv")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    writer = csv.writer(response)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return response
+
+
 @require_GET
 @role_required("researcher")
 def evaluation_csv(request: HttpRequest, pk: int) -> HttpResponse:
+    """Every episode."""
     row = get_object_or_404(Evaluation, pk=pk)
-    response = HttpResponse(content_type="text/csv")
-    response["Content-Disposition"] = f'attachment; filename="evaluation-{row.pk}.csv"'
-    writer = csv.writer(response)
-    writer.writerow(EPISODE_COLUMNS)
-    for episode in row.episodes.iterator():
-        writer.writerow([getattr(episode, name) for name in EPISODE_COLUMNS])
+    rows = ([getattr(episode, name) for name in EPISODE_COLUMNS] for episode in row.episodes.iterator())
+    return csv_file(f"evaluation-{row.pk}", EPISODE_COLUMNS, rows)
+
+
+@require_GET
+@role_required("researcher")
+def scenarios_csv(request: HttpRequest, pk: int) -> HttpResponse:
+    """The table by scenario, with the evaluation named by `?against=` beside it as on the page."""
+    row = get_object_or_404(Evaluation.objects.select_related("policy_version"), pk=pk)
+    before = before_of(row, request.GET.get("against", ""), comparable_of(row))
+    parts = [(measure, part) for measure in MEASURES for part in (("before", "after", "change") if before else ("after",))]
+    table = selectors.scenario_table(row, before)
+    return csv_file(
+        f"evaluation-{row.pk}-scenarios",
+        ("scenario", "kind", "n", *(f"{measure} {part}{end}" for measure, part in parts for end in ("", " low", " high"))),
+        ([line["scenario"], line["kind"], line["n"], *(value for measure, part in parts for value in interval_of(line, measure, part))] for line in table),
+    )
+
+
+def interval_of(line: dict[str, Any], measure: str, part: str) -> tuple[float, float, float]:
+    estimate = line[measure] if part == "after" else line[part][measure]
+    return estimate["value"], estimate["low"], estimate["high"]
+
+
+@require_GET
+@role_required("researcher")
+def contacts_csv(request: HttpRequest, pk: int) -> HttpResponse:
+    """Where the dog was touched, one line a contact, in metres on the floor."""
+    row = get_object_or_404(Evaluation, pk=pk)
+    return csv_file(f"evaluation-{row.pk}-contacts", ("episode", "scenario", "x", "y"), selectors.contacts(row))
+
+
+@require_GET
+@role_required("researcher")
+def contacts_png(request: HttpRequest, pk: int) -> HttpResponse:
+    """The heat map of contacts as a picture."""
+    row = get_object_or_404(Evaluation, pk=pk)
+    response = HttpResponse(png_bytes(selectors.heat_pixels(selectors.contact_heat(row))), content_type="image/png")
+    response["Content-Disposition"] = f'attachment; filename="evaluation-{row.pk}-contacts.png"'
     return response

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from core.events import last_id
 from core.people import role_required
+from rollouts.views.common import job_props
 from training import selectors, services
 from training.forms import ReasonForm, RoundForm, ScheduleForm
 from training.models import Evaluation, Round, RoundSchedule
@@ -78,7 +79,7 @@ def round_preview(request: HttpRequest) -> HttpResponse:
 
 def context_of(row: Round) -> dict:
     """What the live part of the page shows; asked for again at every event of the round."""
-    job = row.job
+    job, next_job = row.job, selectors.next_rollouts_job(row)
     evaluations = {}
     if row.gate:
         found = Evaluation.objects.in_bulk((row.gate.get("evaluations") or {}).values())
@@ -91,6 +92,8 @@ def context_of(row: Round) -> dict:
         if job and row.state == Round.State.RUNNING
         else "",
         "reason_form": ReasonForm(),
+        "next_job": next_job,
+        "next_job_props": json.dumps({**job_props(next_job), "reload": True}) if next_job and not next_job.is_finished else "",
         "evaluations": evaluations,
         "total_seconds": sum(row.seconds.values()),
     }
@@ -120,7 +123,10 @@ def round_page(request: HttpRequest, pk: int) -> HttpResponse:
 @role_required("researcher")
 def round_live(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(selectors.rounds_listed(), pk=pk)
-    return render(request, "training/_round_live.html", context_of(row))
+    response = render(request, "training/_round_live.html", context_of(row))
+    if row.is_finished:
+        response["HX-Refresh"] = "true"  # what can be done now (resume, override) stands outside the fragment
+    return response
 
 
 def act(request: HttpRequest, pk: int, done: str, service, **values) -> HttpResponse:
