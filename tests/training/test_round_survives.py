@@ -1,0 +1,116 @@
+"""kill -9 and cancel in every stage of a round: it goes on and comes to the same weights and the same decision.
+
+The stages run as in a worker's child, on the real database; only the weights are tiny.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from core.jobs import JobContext
+from core.jobs.services import job_claim, job_requeue
+from training import services
+from training.models import Episode, Evaluation, Round, RoundMetric, RoundSnapshot
+
+from .test_pipeline import SETTINGS, dreamt_choices, finish, tiny_directory  # noqa: F401  (fixtures)
+
+ROOT = Path(__file__).parents[2]
+# Where each stage is hit: in the middle of its work, and just after something of it was written.
+KILLS = {
+    "snapshot": ("progress", 2),
+    "post_train": ("write", 4),  # between the checkpoint of step 2 and the end
+    "value_head": ("progress", 2),
+    "evaluate": ("write", 2),  # the parent's episodes are kept, the child has not played
+    "gate": ("write", 1),  # decided, but the job never said so
+}
+
+
+def killed(job, point: str, number: int):
+    """Let a process of its own start this job and die in it; then do what its worker does."""
+    claimed = job_claim(queue=job.queue, worker="test", job_id=job.pk)
+    command = [sys.executable, "-m", "tests.training.killed_stage", connection.settings_dict["NAME"], str(claimed.pk), str(claimed.lease_token)]
+    done = subprocess.run([*command, point, str(number)], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr[-2000:]
+    assert job_requeue(job_id=claimed.pk, token=claimed.lease_token, error="Its process was killed.")
+    job.refresh_from_db()
+    assert job.state == "queued"
+    # Not in ten seconds, as a person would see it.
+    job.run_after = None
+    job.save(update_fields=["run_after"])
+
+
+def outcome(row: Round) -> dict:
+    """Everything that must not depend on what happened on the way."""
+    episodes = Episode.objects.filter(evaluation__policy_version=row.child).order_by("index")
+    decided = {name: value for name, value in row.gate.items() if name != "evaluations"}
+    return {
+        "snapshot": row.snapshot.sha256,
+        "weights": row.child.components,
+        "gate": decided,
+        "state": row.state,
+        "episodes": list(episodes.values("index", "seed", "success", "dog_contact", "steps")),
+    }
+
+
+@pytest.fixture
+def unbroken(dreamt_choices, run_job):  # noqa: F811
+    return finish(services.round_start(parent=dreamt_choices, settings=SETTINGS, name="unbroken"), run_job)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.django_db(transaction=True)
+def test_killed_in_every_stage_it_comes_to_the_same_end(dreamt_choices, run_job):  # noqa: F811
+    row = services.round_start(parent=dreamt_choices, settings=SETTINGS, name="killed")
+    for stage in Round.STAGES:
+        row.refresh_from_db()
+        assert row.stage == stage
+        job = row.job
+        killed(job, *KILLS[stage])
+        job = run_job(job)
+        assert (job.state, job.attempt) == ("succeeded", 2), job.error + job.traceback
+    row.refresh_from_db()
+    assert row.state in ("promoted", "rejected")
+    assert RoundSnapshot.objects.filter(round=row).count() == 1
+    assert RoundMetric.objects.filter(round=row, kind="held_out").count() == 3
+    assert Evaluation.objects.count() == 2
+    found = outcome(row)
+    Evaluation.objects.all().update(suite_hash="played before")  # so that the parent plays again, too
+    again = finish(services.round_start(parent=dreamt_choices, settings=SETTINGS, name="unbroken"), run_job)
+    assert outcome(again) == found
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Round.STAGES if stage != "gate"])
+def test_cancelled_in_the_middle_of_a_stage_it_stops_and_resumes_to_the_same_end(
+    dreamt_choices,  # noqa: F811
+    unbroken,
+    researcher,
+    run_job,
+    monkeypatch,
+    stage,
+):
+    row = finish(services.round_start(parent=dreamt_choices, settings=SETTINGS, name="broken"), run_job, until=stage)
+    progress, calls = JobContext.progress, []
+
+    def progress_then_cancel(self, *arguments, **named):
+        progress(self, *arguments, **named)
+        calls.append(arguments)
+        if len(calls) == 1:
+            services.round_cancel(row=row, by=researcher)
+
+    monkeypatch.setattr(JobContext, "progress", progress_then_cancel)
+    # The context looks for a cancellation twice a second; a tiny stage is over before that.
+    monkeypatch.setattr("core.jobs.context._LOOK_EVERY_S", 0.0)
+    job = run_job(row.job)
+    row.refresh_from_db()
+    assert (job.state, row.state, row.stage) == ("cancelled", "cancelled", stage)
+    monkeypatch.setattr(JobContext, "progress", progress)
+    services.round_resume(row=row, by=researcher)
+    row.refresh_from_db()
+    row = finish(row, run_job)
+    assert outcome(row) == outcome(unbroken)
