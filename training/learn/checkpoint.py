@@ -16,6 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from training.learn.distributed import gathered, laid_out_like
+
 NAME = "checkpoint.safetensors"
 
 
@@ -46,12 +48,17 @@ def write_atomically(tensors: dict[str, Tensor], path: Path, metadata: dict[str,
     part.replace(path)
 
 
-def save_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write everything to ``out/checkpoint.safetensors``."""
-    tensors = {f"model/{k}": v.detach().cpu().clone() for k, v in model.state_dict().items()}
+def save_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, *, write: bool = True) -> None:
+    """Write everything to ``out/checkpoint.safetensors``, in one form however many processes train.
+
+    With sharded weights every process must call this, and one of them with ``write``.
+    """
+    tensors = {f"model/{k}": gathered(v.detach()).cpu().clone() for k, v in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            tensors[f"optimizer/{index}/{name}"] = torch.as_tensor(value).cpu().clone()
+            tensors[f"optimizer/{index}/{name}"] = gathered(torch.as_tensor(value)).cpu().clone()
+    if not write:
+        return
     tensors = {name: value.contiguous() for name, value in tensors.items()}
     # JSON has no infinity.
     body = asdict(progress)
@@ -75,13 +82,17 @@ def load_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer
         if body["identity"] != progress.identity:
             raise ValueError(f"the checkpoint in {out} was made with other settings, data or parent; give another directory or remove it")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model/")})
+    own = model.state_dict()
+    model.load_state_dict({k[6:]: laid_out_like(v, own[k[6:]]) for k, v in tensors.items() if k.startswith("model/")})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state = optimizer.state_dict()
     state["state"] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer/"):
             _, index, key = name.split("/", 2)
-            state["state"].setdefault(int(index), {})[key] = value
+            parameter = parameters[int(index)]
+            # The step counter is a number, not a tensor of the parameter's shape.
+            state["state"].setdefault(int(index), {})[key] = laid_out_like(value, parameter) if value.shape == parameter.shape else value
     optimizer.load_state_dict(state)
     for key, value in body.items():
         setattr(progress, key, value)

@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from training.learn.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from training.learn.distributed import World, join_world
+from training.learn.distributed import World, gathered, join_world
 from training.learn.dpo import (
     FlowDPOLoss,
     WorldModel,
@@ -108,7 +108,7 @@ class PostTrain:
         settings, data = self.settings, self.data
         self.model.train(False)  # no dropout: shared noise is only shared if nothing else varies
         if settings.adapt == "lora":
-            self.trained = lora_attach(
+            lora_attach(
                 self.model,
                 rank=settings.lora_rank,
                 alpha=settings.lora_alpha,
@@ -118,7 +118,6 @@ class PostTrain:
         else:
             self.parent = copy.deepcopy(self.model).requires_grad_(False)
             self.model.requires_grad_(True)
-            self.trained = list(self.model.parameters())
 
         self.theta = settings.tie_theta if settings.tie_theta is not None else theta_from_tie_rate(data.tie_rate)
         self.loss = FlowDPOLoss(
@@ -136,22 +135,25 @@ class PostTrain:
         self.old = [i for i in train if data.rows[i].origin == "old"]
         self.mean_weight = sum(data.rows[i].weight for i in train) / len(train)
         self.text = TextTable(self.encode_text, data.prompts + data.replay_prompts)
+        self.objective = self.world.wrap(Objective(self.model, self.view, self.loss, settings))
+        # Sharding replaces parameters, so they are looked for only now.
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.trained,
             lr=settings.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=settings.weight_decay,
         )
-        self.objective = self.world.wrap(Objective(self.model, self.view, self.loss, settings))
-        self.held_out = HeldOut(
-            settings,
-            data,
-            held,
-            self.text,
-            self.loss,
-            self.reference,
-            self.world.device,
-        )
+        with self.world.whole(self.objective):
+            self.held_out = HeldOut(
+                settings,
+                data,
+                held,
+                self.text,
+                self.loss,
+                self.reference,
+                self.world.device,
+            )
         self.progress = Checkpoint(identity=self.fingerprint(train, held))
         load_checkpoint(self.out, self.progress, self.model, self.optimizer)
 
@@ -225,7 +227,9 @@ class PostTrain:
             if last and replay_rows:
                 replay = self.replay_batch(replay_rows, replay_noise[mine_replay], replay_t[mine_replay])
             with self.precision(), world.no_sync(self.objective, last):
-                with self.reference() as parent:
+                # Adapters share the trained weights with their reference, which runs outside the wrapped module.
+                whole = world.whole(self.objective) if self.parent is None else nullcontext()
+                with whole, self.reference() as parent:
                     pass_ = reference_pass(parent, batch, noise_, t_)
                 total, terms, errors_R = self.objective(batch, pass_, noise_, t_, replay)
                 # DDP averages over ranks; the loss is a mean over the *global* batch.
@@ -236,7 +240,7 @@ class PostTrain:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm
         self.optimizer.step()
-        return sums.means(world) | {"gradient_norm": float(norm)}
+        return sums.means(world) | {"gradient_norm": float(gathered(norm))}
 
     def precision(self):
         """bfloat16 where the machine multiplies in it natively, float32 elsewhere."""
@@ -259,7 +263,8 @@ class PostTrain:
     def evaluate(self) -> None:
         """Held-out metrics and motion; keep the best weights, raise alarms, stop when worse."""
         progress, settings = self.progress, self.settings
-        metrics = self.held_out.evaluate(self.view(self.model))
+        with self.world.whole(self.objective):
+            metrics = self.held_out.evaluate(self.view(self.model))
         alarms = self.held_out.alarms(progress.step, metrics)
         progress.alarms += [alarm.to_dict() for alarm in alarms]
         loss = metrics.get("loss")
@@ -269,8 +274,9 @@ class PostTrain:
         if better:
             progress.best_loss = loss if loss is not None else progress.best_loss
             progress.best_step, progress.worse = progress.step, 0
+            weights = self.weights()
             if self.world.is_main:
-                save_weights(self.weights(), self.out / "best.safetensors")
+                save_weights(weights, self.out / "best.safetensors")
         else:
             progress.worse += 1
             if progress.worse >= settings.patience:
@@ -282,11 +288,11 @@ class PostTrain:
         self.on_metrics(progress.step, metrics)
 
     def weights(self) -> dict[str, Tensor]:
-        return lora_state(self.model) if self.settings.adapt == "lora" else self.model.state_dict()
+        state = lora_state(self.model) if self.settings.adapt == "lora" else self.model.state_dict()
+        return {name: gathered(value) for name, value in state.items()}
 
     def checkpoint(self) -> None:
-        if self.world.is_main:
-            save_checkpoint(self.out, self.progress, self.model, self.optimizer)
+        save_checkpoint(self.out, self.progress, self.model, self.optimizer, write=self.world.is_main)
         self.world.barrier()
 
     def log(self, kind: str, step: int, metrics: dict[str, Any]) -> None:
@@ -329,6 +335,7 @@ def main() -> None:
     parser.add_argument("--parent", type=Path, required=True, help="directory of the parent policy")
     parser.add_argument("--preferences", type=Path, required=True, help="directory as `training.learn.preferences` describes it")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, metrics.jsonl and world_model.safetensors go here")
+    parser.add_argument("--shard", action="store_true", help="shard weights and optimiser state over the processes (FSDP2) instead of copying them (DDP)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of DPOSettings; may be given often")
     options = parser.parse_args()
     from rollouts.dreams.policy import Policy
@@ -337,7 +344,7 @@ def main() -> None:
     settings = DPOSettings.from_dict({name: json.loads(value) for name, _, value in (entry.partition("=") for entry in options.set)})
     policy = Policy.load(options.parent)
     limit = policy.world_model.config.text_tokens
-    with join_world() as world:
+    with join_world(sharded=options.shard) as world:
 
         def show(step: int, metrics: dict[str, Any]) -> None:
             if world.is_main:
