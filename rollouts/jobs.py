@@ -13,7 +13,7 @@ from rollouts.models import MiningRun, PolicyVersion, ScenarioVersion, StartFram
 from rollouts.services.versions import ROUTINE
 
 
-@job("rollouts.sample", queue="gpu", max_attempts=3)
+@job("rollouts.sample", queue="gpu", max_attempts=3, title="Sample rollouts")
 def sample(
     ctx: JobContext,
     *,
@@ -34,7 +34,7 @@ def sample(
     )
 
 
-@job("rollouts.imagine", queue="gpu", max_attempts=3)
+@job("rollouts.imagine", queue="gpu", max_attempts=3, title="Generate start frames")
 def imagine(
     ctx: JobContext, *, scenario_version: int, policy_version: int, n: int, seed: int = 0, scene_text: str = "", like: int | None = None, closeness: float = 0.8
 ) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def imagine(
     return {"start_frames": [row.pk for row in rows]}
 
 
-@job("rollouts.capture", queue="gpu", max_attempts=3)
+@job("rollouts.capture", queue="gpu", max_attempts=3, title="Capture start frames")
 def capture(ctx: JobContext, *, scenario_version: int, policy_version: int | None = None, n: int, seed: int = 0) -> dict[str, Any]:
     """Photograph the household world with the scenario's factors set."""
     rows = services.start_frame_capture(
@@ -67,7 +67,7 @@ def capture(ctx: JobContext, *, scenario_version: int, policy_version: int | Non
     return {"start_frames": [row.pk for row in rows]}
 
 
-@job("rollouts.probe", queue="gpu", max_attempts=3)
+@job("rollouts.probe", queue="gpu", max_attempts=3, title="Read start frames")
 def probe(ctx: JobContext, *, start_frames: list[int], policy_version: int) -> dict[str, Any]:
     """Let the probe read frames that nobody has read yet (uploads)."""
     return services.start_frames_probe(
@@ -83,7 +83,7 @@ def demo_frames(ctx: JobContext, *, policy_version: int) -> dict[str, Any]:
     return demo.generate(version=PolicyVersion.objects.get(pk=policy_version), ctx=ctx)
 
 
-@job("rollouts.mine", queue="gpu", max_attempts=2)
+@job("rollouts.mine", queue="gpu", max_attempts=2, title="Mining")
 def mine(
     ctx: JobContext,
     *,
@@ -119,13 +119,13 @@ def mine_daily(ctx: JobContext) -> dict[str, Any] | None:
     return {"run": run.pk, **run.summary}
 
 
-@job("rollouts.mine_verify", queue="gpu", max_attempts=2)
+@job("rollouts.mine_verify", queue="gpu", max_attempts=2, title="Replay mined start frames in the world")
 def mine_verify(ctx: JobContext, *, run: int, limit: int = 50, n: int = 1) -> dict[str, Any]:
     """Replay a mining run's worst candidates in physics."""
     return services.mining_verify(run=MiningRun.objects.select_related("policy_version").get(pk=run), limit=limit, n=n, ctx=ctx)
 
 
-@job("rollouts.verify", queue="gpu", max_attempts=2)
+@job("rollouts.verify", queue="gpu", max_attempts=2, title="Verify a scenario in the world")
 def verify(ctx: JobContext, *, scenario_version: int, policy_version: int, episodes: int, dreams: int = 4, seed: int = 0, n: int = 1) -> dict[str, Any]:
     """A scenario's dreamed failure rate beside its real one."""
     row = services.scenario_verify(
