@@ -18,7 +18,7 @@ from core.api.problems import Problem
 from rollouts.models import PolicyVersion
 from rollouts.services import RolloutsError
 from training import selectors, services
-from training.models import Episode, Evaluation, Round, RoundSnapshot
+from training.models import Episode, Evaluation, Round, RoundSchedule, RoundSnapshot
 
 CONFLICTS = {"round_finished", "not_resumable", "still_stopping", "nothing_to_override", "name_taken", "bad_parent", "not_promoted", "version_active"}
 
@@ -56,6 +56,10 @@ class RoundWrite(serializers.Serializer[Any]):
     settings = serializers.DictField(required=False)
 
 
+class ChoicesWrite(serializers.Serializer[Any]):
+    choices = serializers.DictField(required=False)
+
+
 class Reason(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2000, required=False, allow_blank=True, default="")
 
@@ -87,6 +91,28 @@ class RoundViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         except services.TrainingError as error:
             raise problem(error) from error
         return Response(self.get_serializer(row).data, status=201)
+
+    @extend_schema(
+        request=ChoicesWrite,
+        responses=inline_serializer(
+            "ChoicesPreview",
+            {
+                "total": serializers.IntegerField(),
+                "answers": serializers.DictField(),
+                "people": serializers.IntegerField(),
+                "simulated": serializers.IntegerField(),
+                "enough": serializers.BooleanField(),
+                "minimum": serializers.IntegerField(),
+            },
+        ),
+    )
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """How many choices a filter finds, before a round is started with it."""
+        try:
+            return Response(selectors.choices_preview({"choices": checked(ChoicesWrite, request).get("choices", {})}))
+        except services.TrainingError as error:
+            raise problem(error) from error
 
     def act(self, service: Any, **values: Any) -> Response:
         try:
@@ -122,6 +148,50 @@ class RoundViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         if name not in selectors.CHARTS:
             raise Http404
         return Response(selectors.round_chart(self.get_object(), name))
+
+
+class RoundScheduleSerializer(serializers.ModelSerializer[RoundSchedule]):
+    class Meta:
+        model = RoundSchedule
+        fields = ["id", "name", "every_choices", "every_hours", "min_choices", "settings", "enabled", "last_round", "created_at"]
+        read_only_fields = fields
+
+
+class RoundScheduleWrite(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=80)
+    every_choices = serializers.IntegerField(min_value=1, max_value=10**9, required=False, allow_null=True, default=None)
+    every_hours = serializers.IntegerField(min_value=1, max_value=10**6, required=False, allow_null=True, default=None)
+    min_choices = serializers.IntegerField(min_value=1, max_value=10**9, required=False, default=50)
+    settings = serializers.DictField(required=False)
+
+
+class Switch(serializers.Serializer[Any]):
+    enabled = serializers.BooleanField()
+
+
+class RoundScheduleViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RoundSchedule]):
+    """When rounds start by themselves."""
+
+    queryset = RoundSchedule.objects.all()
+    serializer_class = RoundScheduleSerializer
+    permission_classes = [HasRole("researcher")]
+    lookup_value_regex = "[0-9]{1,18}"
+
+    @extend_schema(request=RoundScheduleWrite, responses={201: RoundScheduleSerializer})
+    def create(self, request: Request) -> Response:
+        """Make a schedule, or change the one of this name. Its rounds take these settings, and the version that is active then."""
+        try:
+            row = services.round_schedule_save(**checked(RoundScheduleWrite, request), by=request.user)
+        except services.TrainingError as error:
+            raise problem(error) from error
+        return Response(self.get_serializer(row).data, status=201)
+
+    @extend_schema(request=Switch, responses=RoundScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def switch(self, request: Request, pk: str) -> Response:
+        """On or off."""
+        row = services.round_schedule_switch(row=self.get_object(), enabled=checked(Switch, request)["enabled"], by=request.user)
+        return Response(self.get_serializer(row).data)
 
 
 class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):

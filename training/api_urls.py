@@ -5,6 +5,7 @@ from training import api
 
 router = SimpleRouter()
 router.register("rounds", api.RoundViewSet, basename="api-round")
+router.register("round-schedules", api.RoundScheduleViewSet, basename="api-round-schedule")
 router.register("evaluations", api.EvaluationViewSet, basename="api-evaluation")
 
 urlpatterns = [

@@ -13,6 +13,7 @@ from training.learn.gate import GateSettings
 from training.services.round_settings import RoundSettings, SuiteSettings
 
 DPO, GATE, SUITE, ROUND = DPOSettings(), GateSettings(), SuiteSettings(), RoundSettings()
+SCENES_HELP = "None selected: the dog lying in the way, walking across, and lying near the target."
 WHO = (("", "people and simulated annotators"), ("people", "people only"), ("simulated", "simulated annotators only"))
 
 
@@ -59,6 +60,9 @@ class RoundForm(forms.Form):
     adversarial = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.adversarial, label="Adversarial episodes")
     ordinary = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.ordinary, label="Ordinary episodes")
     dreams = forms.IntegerField(min_value=1, max_value=16, initial=SUITE.dreams, label="Dreams per plan", help_text="The value head picks one of them.")
+    scenes = forms.ModelMultipleChoiceField(
+        Scenario.objects.none(), required=False, label="Adversarial scenes", help_text=SCENES_HELP, widget=forms.CheckboxSelectMultiple
+    )
     ordinary_margin = forms.FloatField(
         min_value=0, max_value=1, initial=GATE.ordinary_margin, label="Ordinary success may fall by", help_text="0.03 is three points."
     )
@@ -72,6 +76,7 @@ class RoundForm(forms.Form):
         self.fields["parent"].queryset = versions  # type: ignore[attr-defined]
         self.fields["parent"].initial = versions.first()
         self.fields["scenarios"].queryset = Scenario.objects.exclude(state="retired").order_by("name")  # type: ignore[attr-defined]
+        self.fields["scenes"].queryset = Scenario.objects.filter(state="active").order_by("name")  # type: ignore[attr-defined]
 
     def choices(self) -> dict[str, Any]:
         """The filter as `RoundSettings.choices` takes it."""
@@ -96,7 +101,10 @@ class RoundForm(forms.Form):
             "choices": self.choices(),
             "weighting": data["weighting"],
             "dpo": {**dpo, "loser_safety": 0.9 if data["scale_loser"] else None},
-            "suite": {name: data[name] for name in ("adversarial", "ordinary", "dreams")},
+            "suite": {
+                **{name: data[name] for name in ("adversarial", "ordinary", "dreams")},
+                "scenarios": [scenario.slug for scenario in data["scenes"]],
+            },
             "gate": {name: data[name] for name in ("ordinary_margin", "ordinary_floor", "confidence")},
             "auto_promote": data["auto_promote"],
         }
@@ -119,7 +127,7 @@ class EvaluationForm(forms.Form):
         required=False,
         label="Adversarial scenes",
         widget=forms.CheckboxSelectMultiple,
-        help_text="None selected: the dog lying in the way, walking across, and lying near the target.",
+        help_text=SCENES_HELP,
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

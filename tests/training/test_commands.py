@@ -5,6 +5,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from core.models import AuditEntry
 from rollouts.models import PolicyVersion
 from training.models import Round
 
@@ -44,6 +45,8 @@ def test_round_takes_settings_from_a_file_and_options_win(make_choices, active, 
         (["--with", "[1]"], "neither JSON nor a file"),
         (["--with", '{"dpo": {"beta": -1}}'], "beta must be positive"),
         (["--follow", "99"], "There is no round 99"),
+        (["--override", "99"], "There is no round 99"),
+        (["--cancel", "1", "--resume", "1"], "One thing at a time"),
         ([], "choices match"),
     ],
 )
@@ -66,6 +69,28 @@ def test_following_a_finished_round_reports_it(make_choices, active, researcher,
     with pytest.raises(SystemExit):
         call_command("round", "--follow", str(row.pk))
     assert "cancelled after" in capsys.readouterr().out
+
+
+def test_a_round_is_cancelled_resumed_and_overridden_from_a_terminal(make_choices, active, capsys):
+    from training.services import round_start
+
+    make_choices(10)
+    row = round_start(parent=active)
+    call_command("round", "--cancel", str(row.pk), "--reason", "the wrong parent")
+    row.refresh_from_db()
+    assert row.state == "cancelled"
+    assert AuditEntry.objects.get(action="round.cancel").reason == "the wrong parent"
+    call_command("round", "--resume", str(row.pk))
+    row.refresh_from_db()
+    assert row.state == "running"
+    assert f"round {row.pk}: base-r1 is running" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="sentence why"):
+        call_command("round", "--override", str(row.pk))
+    child = PolicyVersion.objects.create(name="child", parent=active, components={}, state="rejected")
+    Round.objects.filter(pk=row.pk).update(state="rejected", stage="gate", gate={"reasons": []}, child=child, finished_at=row.created_at)
+    call_command("round", "--override", str(row.pk), "--reason", "Missed by one episode of two hundred.")
+    child.refresh_from_db()
+    assert child.is_active
 
 
 def test_rollback_lists_and_activates(active, capsys):

@@ -5,7 +5,9 @@ import json
 import pytest
 from django.urls import reverse
 
-from rollouts.models import PolicyVersion
+from core.models import Job
+from rollouts.images import png_decode
+from rollouts.models import PolicyVersion, Scenario
 from training.models import Episode, Evaluation, Round, RoundMetric
 from training.services.evaluations import suite_hash, summarise
 from training.services.rounds import round_advance, round_decide
@@ -102,11 +104,15 @@ def test_the_start_form_starts_a_round(researcher_client, make_choices, parent):
     form = page.context["form"]
     data = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
     data = {name: value for name, value in data.items() if value is not None and value is not False}
-    response = researcher_client.post("/rounds/new/", data | {"parent": parent.pk, "steps": 7, "who": "people", "name": "first"})
+    Scenario.objects.update(state="active")
+    scene = Scenario.objects.first()
+    assert "Scenes of the adversarial episodes" in researcher_client.get("/rounds/new/").content.decode()
+    response = researcher_client.post("/rounds/new/", data | {"parent": parent.pk, "steps": 7, "who": "people", "name": "first", "scenes": [scene.pk]})
     made = Round.objects.get()
     assert response.url == made.get_absolute_url()
     assert made.settings["dpo"]["steps"] == 7
     assert made.settings["choices"] == {"simulated": False}
+    assert made.settings["suite"]["scenarios"] == [scene.slug]
     assert made.created_by == researcher_client.user
 
 
@@ -179,6 +185,51 @@ def test_episodes_come_as_csv(researcher_client, parent):
     assert lines[1].startswith("0,adversarial,dog lying in the way,go to the red ball,0,True,True,False")
 
 
+def test_the_table_by_scenario_comes_as_csv_with_its_intervals(researcher_client, decided):
+    row = Evaluation.objects.get(policy_version=decided.child)
+    before = Evaluation.objects.get(policy_version=decided.parent)
+    head, adversarial, ordinary = researcher_client.get(f"/evaluations/{row.pk}/scenarios.csv?against={before.pk}").content.decode().splitlines()
+    cells = dict(zip(head.split(","), adversarial.split(","), strict=True))
+    assert (cells["scenario"], cells["n"]) == ("dog lying in the way", "40")
+    assert (float(cells["contact before"]), float(cells["contact after"])) == (0.75, 0.1)
+    assert float(cells["contact change low"]) < float(cells["contact change"]) == pytest.approx(-0.65)
+    assert ordinary.startswith("no dog,ordinary,40,")
+    alone = researcher_client.get(f"/evaluations/{row.pk}/scenarios.csv?against=0").content.decode()
+    assert "change" not in alone
+    assert "contact after low" in alone
+
+
+def test_contacts_come_as_csv_and_as_a_picture(researcher_client, annotator_client, parent):
+    row = evaluation_of(parent)
+    lines = researcher_client.get(f"/evaluations/{row.pk}/contacts.csv").content.decode().splitlines()
+    assert lines == ["episode,scenario,x,y", *(f"{i},dog lying in the way,0.1,-0.2" for i in range(5))]
+    answer = researcher_client.get(f"/evaluations/{row.pk}/contacts.png")
+    assert (answer["Content-Type"], answer.content[:8]) == ("image/png", b"\x89PNG\r\n\x1a\n")
+    pixels = png_decode(answer.content)
+    assert pixels.shape == (400, 400, 3)
+    # x = 0.1, y = -0.2 is right of the middle and below it; everywhere else is floor.
+    assert pixels[230, 210, 0] - int(pixels[230, 210, 1]) > 100
+    assert (pixels[:180] == pixels[0, 0]).all()
+    for name in ("contacts.png", "contacts.csv", "scenarios.csv"):
+        assert annotator_client.get(f"/evaluations/{row.pk}/{name}").status_code == 403
+
+
+def test_an_evaluation_whose_job_failed_says_so(researcher_client, parent, researcher):
+    from training import services
+
+    row = services.evaluation_start(version=parent, settings={"adversarial": 2, "ordinary": 2}, created_by=researcher)
+    assert "0 of 4 episodes are played" in researcher_client.get(row.get_absolute_url()).content.decode()
+    Job.objects.filter(pk=row.job_id).update(state="failed", error="The disk is full.", finished_at=row.created_at)
+    page = researcher_client.get(row.get_absolute_url()).content.decode()
+    assert "It stopped after 0 of 4 episodes" in page
+    assert "The disk is full." in page
+    assert services.evaluations_reconcile() == 1
+    row.refresh_from_db()
+    assert row.state == "failed"
+    again = services.evaluation_start(version=parent, settings={"adversarial": 2, "ordinary": 2}, created_by=researcher)
+    assert (again.pk, again.state, again.job.state) == (row.pk, "running", "queued")
+
+
 def test_predicted_and_measured_have_intervals(researcher_client, decided):
     page = researcher_client.get("/evaluations/")
     assert len(page.context["points"]) == 4
@@ -235,6 +286,29 @@ def test_the_api_rolls_back(researcher_client, decided, parent):
     PolicyVersion.objects.filter(pk=parent.pk).update(state="promoted")
     answer = researcher_client.post(f"/api/v1/policy-versions/{parent.pk}/activate/", json.dumps({"reason": "x"}), content_type="application/json")
     assert answer.json() == {"id": parent.pk, "name": "base"}
+
+
+def test_the_api_counts_choices_before_a_round(researcher_client, make_choices):
+    make_choices(3)
+    answer = researcher_client.post("/api/v1/rounds/preview/", json.dumps({"choices": {"simulated": False}}), content_type="application/json").json()
+    assert (answer["total"], answer["people"], answer["enough"]) == (3, 1, False)
+    wrong = researcher_client.post("/api/v1/rounds/preview/", json.dumps({"choices": {"nonsense": 1}}), content_type="application/json")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "bad_settings")
+
+
+def test_the_api_makes_changes_and_switches_schedules(researcher_client, annotator_client):
+    def post(path, body, client=researcher_client):
+        return client.post(path, json.dumps(body), content_type="application/json")
+
+    made = post("/api/v1/round-schedules/", {"name": "nightly", "every_hours": 24, "settings": {"dpo": {"steps": 5}}})
+    assert (made.status_code, made.json()["enabled"], made.json()["settings"]) == (201, True, {"dpo": {"steps": 5}})
+    changed = post("/api/v1/round-schedules/", {"name": "nightly", "every_choices": 40}).json()
+    assert (changed["id"], changed["every_choices"], changed["every_hours"]) == (made.json()["id"], 40, None)
+    off = post(f"/api/v1/round-schedules/{changed['id']}/switch/", {"enabled": False})
+    assert off.json()["enabled"] is False
+    assert [row["name"] for row in researcher_client.get("/api/v1/round-schedules/").json()["results"]] == ["nightly"]
+    assert post("/api/v1/round-schedules/", {"name": "never"}).json()["code"] == "no_trigger"
+    assert post("/api/v1/round-schedules/", {"name": "x", "every_hours": 1}, client=annotator_client).status_code == 403
 
 
 def test_the_api_lists_episodes(researcher_client, parent):

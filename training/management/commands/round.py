@@ -2,6 +2,7 @@
 
 manage.py round --choices people --steps 300 --watch
 manage.py round --follow 3
+manage.py round --cancel 3        # and --resume 3; --override 3 --reason "..." promotes what the gate rejected
 manage.py round --here            # without workers: the stages run in this process's children
 """
 
@@ -19,7 +20,7 @@ from core.jobs.runner import kill_idle, run_one
 from core.models import Job
 from rollouts.models import PolicyVersion, Scenario
 from training.models import Round, RoundMetric
-from training.services import round_start, rounds_reconcile
+from training.services import round_cancel, round_override, round_resume, round_start, rounds_reconcile
 
 POLL_S = 0.5
 
@@ -43,12 +44,19 @@ class Command(BaseCommand):
         parser.add_argument("--watch", action="store_true", help="follow it to its end; the exit code is 0 only if it was promoted")
         parser.add_argument("--here", action="store_true", help="run the stages from this process instead of a worker; follows it, too")
         parser.add_argument("--follow", type=int, metavar="ID", help="follow a round that is there instead of starting one")
+        parser.add_argument("--cancel", type=int, metavar="ID", help="stop a round; what it has done is kept")
+        parser.add_argument("--resume", type=int, metavar="ID", help="take a failed or cancelled round up from its last checkpoint; --watch follows it")
+        parser.add_argument("--override", type=int, metavar="ID", help="promote the child that the gate rejected; needs --reason")
+        parser.add_argument("--reason", default="", help="kept with the round and in the audit log")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["follow"] is not None:
-            row = Round.objects.filter(pk=options["follow"]).first()
-            if row is None:
-                raise CommandError(f"There is no round {options['follow']}.")
+        acts = [name for name in ("follow", "cancel", "resume", "override") if options[name] is not None]
+        if len(acts) > 1:
+            raise CommandError(f"One thing at a time: --{' or --'.join(acts)}.")
+        if acts:
+            row = self.act(acts[0], options)
+            if acts[0] in ("cancel", "override"):
+                return
         else:
             row = self.start(options)
             self.stdout.write(f"round {row.pk}: {row.name}, from {row.parent.name}")
@@ -57,6 +65,24 @@ class Command(BaseCommand):
             self.report(row)
             if row.state != Round.State.PROMOTED:
                 raise SystemExit(1)
+
+    def act(self, name: str, options: dict[str, Any]) -> Round:
+        """Follow, cancel, resume or override a round that is there."""
+        row = Round.objects.filter(pk=options[name]).first()
+        if row is None:
+            raise CommandError(f"There is no round {options[name]}.")
+        try:
+            if name == "cancel":
+                row = round_cancel(row=row, by=None, reason=options["reason"] or "manage.py round --cancel")
+            elif name == "resume":
+                row = round_resume(row=row, by=None)
+            elif name == "override":
+                row = round_override(row=row, by=None, reason=options["reason"])
+        except JobProblem as error:
+            raise CommandError(str(error)) from error
+        if name != "follow":
+            self.stdout.write(f"round {row.pk}: {row.name} is {row.get_state_display().lower()}")
+        return row
 
     def start(self, options: dict[str, Any]) -> Round:
         name = options["parent"]
