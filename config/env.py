@@ -5,10 +5,12 @@ secrets are handed to containers. Nothing in this module imports Django.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
+from zoneinfo import available_timezones
 
 PREFIX = "DREAMFORK_"
 
@@ -81,9 +83,31 @@ def url(name: str, default: str, *, schemes: Sequence[str]) -> str:
     value = text(name, default)
     if value == default == "":
         return ""
-    if urlsplit(value).scheme not in schemes:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in schemes and (parts.scheme not in ("http", "https") or (bool(parts.hostname) and parts.port != 0))
+    except ValueError:  # a port that is no number, a bracket that does not close
+        usable = False
+    if not usable:
         # The value may hold a password: it is not repeated in the message.
         raise BadSetting(f"{name} is not an address that can be used; expected {' or '.join(f'{s}://...' for s in schemes)}.")
+    return value
+
+
+def rate(name: str, default: str) -> str:
+    """So many a second, minute, hour or day: `1200/min`."""
+    value = text(name, default)
+    if not re.fullmatch(r"[1-9]\d*/(s|sec|second|m|min|minute|h|hour|d|day)", value):
+        raise BadSetting(f"{name}={value!r} is not a rate; expected for example 1200/min.")
+    return value
+
+
+def time_zone(name: str, default: str) -> str:
+    """A name of the tz database."""
+    value = text(name, default)
+    if value not in available_timezones():
+        close = get_close_matches(value, available_timezones(), n=1)
+        raise BadSetting(f"{name}={value!r} is not a time zone; expected a name like {close[0] if close else 'Europe/Berlin'}.")
     return value
 
 

@@ -39,7 +39,7 @@ ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
-TIME_ZONE = env.text("DREAMFORK_TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("DREAMFORK_TIME_ZONE", "UTC")
 USE_TZ = True
 
 INSTALLED_APPS = [
@@ -294,7 +294,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "core.api.schema.ProblemSchema",
     "DEFAULT_THROTTLE_CLASSES": ["core.api.throttles.WriteThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"write": env.text("DREAMFORK_API_WRITE_RATE", "1200/min")},
+    "DEFAULT_THROTTLE_RATES": {"write": env.rate("DREAMFORK_API_WRITE_RATE", "1200/min")},
     "EXCEPTION_HANDLER": "core.api.problems.problem_handler",
     "PAGE_SIZE": 50,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

@@ -47,7 +47,7 @@ def home_prepare(home: Path) -> None:
             marker.write_text(HOME_LAYOUT + "\n")
         layout = marker.read_text().strip()
     except OSError as error:
-        raise OperatorProblem(f"The data directory {home} cannot be used: {error.strerror}. Set DREAMFORK_HOME to another one.") from error
+        raise _unusable(home, error) from error
     if layout != HOME_LAYOUT:
         raise OperatorProblem(
             f"The data directory {home} was made by another version of Dreamfork (layout {layout}, this one reads {HOME_LAYOUT}). "
@@ -55,11 +55,19 @@ def home_prepare(home: Path) -> None:
         )
 
 
+def _unusable(home: Path, error: OSError) -> OperatorProblem:
+    reason = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
+    return OperatorProblem(f"The data directory {home} cannot be used: {reason}. Set DREAMFORK_HOME to another one.")
+
+
 def secret_key(home: Path) -> str:
     """The key that signs sessions: made once per data directory, readable by its owner alone."""
     path = home / "secret_key"
     try:
         home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(home, error) from error
+    try:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:

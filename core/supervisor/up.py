@@ -12,7 +12,7 @@ from pathlib import Path
 
 from config.env import OperatorProblem
 from core import servers
-from core.supervisor import lock
+from core.supervisor import checks, lock
 from core.supervisor.process import Child, GaveUp, run_to_end
 
 _LEAST_FREE_MB = 500
@@ -39,7 +39,7 @@ class Options:
 
 class Up:
     """
-    1. refuse early: data directory, disk, port, another `up`;
+    1. refuse early: data directory, disk, port, another `up`, servers that are not there;
     2. servers, migrations, demo content if the database is empty;
     3. web server, workers, beat; print the address and three sign-in links;
     4. on Ctrl-C or SIGTERM stop them in the reverse order.
@@ -65,6 +65,10 @@ class Up:
             raise OperatorProblem(f"Only {free} MB are free on the disk of {options.home}; at least {_LEAST_FREE_MB} MB are needed.")
         with lock.hold(options.home) as held:
             lock.check_port(options.host, options.port)
+            if not options.own_database:
+                checks.check_database()
+            if not options.own_broker:
+                checks.check_broker()
             lock.note(held, options.url)
             try:
                 return asyncio.run(self._run())
@@ -118,6 +122,7 @@ class Up:
             await asyncio.to_thread(servers.database_ensure, options.home)
         if options.own_broker:
             await self._start_server(servers.valkey_command(options.home))
+        await asyncio.to_thread(checks.check_history)
         await self._manage("migrate", "migrate", "--verbosity", "0")
         await self._manage("weights", "base_weights")
         if options.demo:
@@ -154,6 +159,8 @@ class Up:
 
     async def _print_links(self) -> None:
         self.say("up", f"Dreamfork is at {self.options.url}")
+        if self.options.host not in ("127.0.0.1", "localhost", "::1") and "DREAMFORK_HOSTS" not in os.environ:
+            self.say("up", f"It listens on {self.options.host}: name the hosts that people will type in DREAMFORK_HOSTS, for example DREAMFORK_HOSTS=robot.lan")
         if self.options.demo:
             await self._manage("sign in", "sign_in_link", "annotator", "researcher", "admin", "--demo", "--base", self.options.url)
         else:

@@ -82,11 +82,32 @@ def test_it_refuses_the_database_of_another_postgres(tmp_path):
             {"DATABASE_URL": "mysql://root:secret@db/dreams"},
             "dreamfork: DATABASE_URL is not an address that can be used; expected postgres://... or postgresql://....",
         ),
+        (
+            {"DATABASE_URL": "postgresql://a:secret@127.0.0.1:1/x"},
+            'CommandError: The database of DATABASE_URL cannot be used: connection to server at "127.0.0.1", port 1 failed: Connection refused. '
+            "Start it, or put the address right.",
+        ),
+        (
+            {"REDIS_URL": "redis://127.0.0.1:1/0"},
+            "CommandError: REDIS_URL cannot be reached: Error 111 connecting to 127.0.0.1:1. Connection refused. Start it, or put the address right.",
+        ),
+        ({"DREAMFORK_API_WRITE_RATE": "lots"}, "dreamfork: DREAMFORK_API_WRITE_RATE='lots' is not a rate; expected for example 1200/min."),
+        (
+            {"DREAMFORK_TIME_ZONE": "Mars/Olympus"},
+            "dreamfork: DREAMFORK_TIME_ZONE='Mars/Olympus' is not a time zone; expected a name like Europe/Berlin.",
+        ),
         ({"DREAMFORK_DEBUGG": "1"}, "dreamfork: DREAMFORK_DEBUGG is not a setting of Dreamfork; did you mean DREAMFORK_DEBUG?"),
     ],
 )
 def test_it_refuses_bad_settings(tmp_path, settings, sentence):
-    assert refused(tmp_path, **settings) == sentence
+    port = str(free_port())
+    assert refused(tmp_path, "--port", port, **settings) == sentence
+
+
+def test_it_refuses_a_data_directory_that_is_a_file(tmp_path):
+    (tmp_path / "var").write_text("")
+    sentence = f"dreamfork: The data directory {tmp_path / 'var'} cannot be used: it is not a directory. Set DREAMFORK_HOME to another one."
+    assert refused(tmp_path / "var", "--port", str(free_port())) == sentence
 
 
 def test_it_refuses_a_bad_port(tmp_path):

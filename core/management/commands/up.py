@@ -32,8 +32,6 @@ class Command(BaseCommand):
         # The children must agree with us about where the site and its data are.
         os.environ.setdefault("DREAMFORK_URL", chosen.url)
         os.environ.setdefault("DREAMFORK_HOME", str(settings.HOME))
-        if chosen.host not in ("127.0.0.1", "localhost", "::1") and "DREAMFORK_HOSTS" not in os.environ:
-            self.stderr.write(f"Listening on {chosen.host}: name the hosts that people will type in DREAMFORK_HOSTS, for example DREAMFORK_HOSTS=robot.lan")
         try:
             code = Up(chosen).run()
         except OperatorProblem as problem:
