@@ -5,9 +5,10 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from core.models import AuditEntry
+from core.models import AuditEntry, Job
 from rollouts.models import PolicyVersion
-from training.models import Round
+from training.management.commands.evaluation import Command
+from training.models import Evaluation, Round
 
 
 @pytest.fixture
@@ -91,6 +92,25 @@ def test_a_round_is_cancelled_resumed_and_overridden_from_a_terminal(make_choice
     call_command("round", "--override", str(row.pk), "--reason", "Missed by one episode of two hundred.")
     child.refresh_from_db()
     assert child.is_active
+
+
+def test_an_evaluation_is_queued_followed_and_listed(active, capsys):
+    call_command("evaluation", "--adversarial", "2", "--ordinary", "1", "--no-watch")
+    row = Evaluation.objects.get()
+    assert (row.policy_version, row.suite["adversarial"], row.job.kind) == (active, 2, "training.evaluate")
+    Job.objects.filter(pk=row.job_id).update(state="failed", error="The disk is full.", finished_at=row.created_at)
+    stopped = Command().follow(row, here=False)
+    assert (stopped.state, stopped.job.error) == ("failed", "The disk is full.")
+    call_command("evaluation", "--list")
+    assert f"{row.pk} base" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["nobody"], "There is no version"), (["--dreams", "99"], "dreams must be"), (["--scenarios", "x"], "no scenario")]
+)
+def test_an_evaluation_says_what_is_wrong(active, arguments, says):
+    with pytest.raises(CommandError, match=says):
+        call_command("evaluation", *arguments)
 
 
 def test_rollback_lists_and_activates(active, capsys):

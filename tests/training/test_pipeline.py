@@ -5,6 +5,7 @@ import uuid
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 
 from core.media import blob_path
 from rollouts.models import PolicyVersion
@@ -155,12 +156,14 @@ def test_choices_about_another_codec_are_left_out(dreamt_choices, run_job):
     assert "Of 12 choices fewer than 10 are about rollouts of “other”'s codec" in row.error
 
 
-def test_an_evaluation_plays_its_suite_once(dreamt_choices, researcher, run_job):
+def test_an_evaluation_plays_its_suite_once(dreamt_choices, researcher, run_job, capsys):
     row = services.evaluation_start(version=dreamt_choices, settings={"adversarial": 2, "ordinary": 1}, created_by=researcher)
     assert run_job(row.job).state == "succeeded"
     row.refresh_from_db()
     assert row.state == "done"
     assert row.summary["adversarial"]["episodes"] == 2
     assert Episode.objects.filter(evaluation=row).count() == 3
+    call_command("evaluation", dreamt_choices.name, "--adversarial", "2", "--ordinary", "1")
+    assert "adversarial contact" in capsys.readouterr().out
     again = services.evaluation_start(version=dreamt_choices, settings={"adversarial": 2, "ordinary": 1}, created_by=researcher)
     assert (again.pk, again.job) == (row.pk, row.job)

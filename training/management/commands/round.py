@@ -16,13 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from core.jobs import JobProblem
-from core.jobs.runner import kill_idle, run_one
 from core.models import Job
 from rollouts.models import PolicyVersion, Scenario
+from training.management.here import POLL_S, worker_here
 from training.models import Round, RoundMetric
 from training.services import round_cancel, round_override, round_resume, round_start, rounds_reconcile
-
-POLL_S = 0.5
 
 
 class Command(BaseCommand):
@@ -134,8 +132,7 @@ class Command(BaseCommand):
         )
         with Progress(*columns, console=Console()) as progress:
             bars = {stage: progress.add_task(Round.Stage(stage).label, total=1.0, start=False, text="") for stage in Round.STAGES}
-            worker = self.work_here() if here else None
-            try:
+            with worker_here(here):
                 while True:
                     row = Round.objects.select_related("job", "parent", "child").get(pk=row.pk)
                     self.draw(row, progress, bars)
@@ -144,10 +141,6 @@ class Command(BaseCommand):
                     if row.job and row.job.state in (Job.State.FAILED, Job.State.CANCELLED):
                         rounds_reconcile()
                     time.sleep(POLL_S)
-            finally:
-                if worker is not None:
-                    worker.set()
-                    kill_idle()
 
     def draw(self, row: Round, progress: Progress, bars: dict[Any, Any]) -> None:
         at = Round.STAGES.index(row.stage)
@@ -161,23 +154,6 @@ class Command(BaseCommand):
                 last = RoundMetric.objects.filter(round=row, kind="held_out").order_by("-step").first() if stage == Round.Stage.POST_TRAIN else None
                 loss = f" held-out loss {last.values['held_out/loss']:.3f}" if last and last.values.get("held_out/loss") is not None else ""
                 progress.update(bars[stage], completed=row.job.progress, text=f"{row.job.progress_text}{loss}")
-
-    def work_here(self) -> Any:
-        """A thread that does a worker's part for the GPU queue until its event is set."""
-        import threading
-
-        from django.db import close_old_connections
-
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.is_set():
-                close_old_connections()
-                if run_one(Job.Queue.GPU) is None:
-                    stop.wait(POLL_S)
-
-        threading.Thread(target=work, daemon=True).start()
-        return stop
 
     def report(self, row: Round) -> None:
         self.stdout.write(f"{row.name}: {row.get_state_display().lower()} after {sum(row.seconds.values()) / 60:.1f} min of work")
