@@ -1,0 +1,91 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { mountFrameGrid } from "../src/islands/frame-grid";
+
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 10));
+let root: HTMLElement;
+let unmount: () => void;
+let sent: { ids: number[]; state: string; reason: string }[];
+let status: number;
+
+function frames(count: number) {
+  return Array.from({ length: count }, (_, i) => ({ id: i + 1, image_url: `/media/${i}`, state: "proposed" as const, label: `frame ${i + 1}` }));
+}
+function key(name: string, options: KeyboardEventInit = {}): void {
+  (document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true, ...options }));
+}
+const states = (): (string | undefined)[] => [...root.querySelectorAll<HTMLElement>(".review-cell")].map((cell) => cell.dataset["state"]);
+const selected = (): number => root.querySelectorAll('.review-cell[aria-selected="true"]').length;
+
+beforeEach(() => {
+  document.body.innerHTML = "<ol id='toasts'></ol><div id='root'></div>";
+  root = document.getElementById("root")!;
+  sent = [];
+  status = 200;
+  vi.stubGlobal("fetch", async (_url: string, init: RequestInit) => {
+    sent.push(JSON.parse(String(init.body)));
+    return new Response(status === 200 ? "{}" : JSON.stringify({ detail: "Only admins may do that." }), { status });
+  });
+  Element.prototype.scrollIntoView = () => {};
+  unmount = mountFrameGrid(root, { review_url: "/review/", frames: frames(4), reasons: ["No dog in it", "Melted"] }) as () => void;
+  root.querySelector<HTMLElement>(".review-cell")!.focus();
+});
+afterEach(() => {
+  unmount();
+  vi.unstubAllGlobals();
+});
+
+describe("frame-grid", () => {
+  it("decides about one frame by one key and goes on to the next", async () => {
+    key("a");
+    key("r");
+    key("f");
+    await settled();
+    expect(sent.map(({ ids, state }) => [ids, state])).toEqual([[[1], "approved"], [[2], "rejected"], [[3], "flagged"]]);
+    expect(states()).toEqual(["approved", "rejected", "flagged", "proposed"]);
+    expect(document.activeElement).toBe(root.querySelectorAll(".review-cell")[3]);
+  });
+
+  it("decides about many at once", async () => {
+    key("End", { shiftKey: true });
+    expect(selected()).toBe(4);
+    key("a");
+    await settled();
+    expect(sent).toEqual([{ ids: [1, 2, 3, 4], state: "approved", reason: "" }]);
+    expect(selected()).toBe(0);
+  });
+
+  it("rejects with a usual reason by its digit, and sends the reason", async () => {
+    key("2", { code: "Digit2" });
+    await settled();
+    expect(sent).toEqual([{ ids: [1], state: "rejected", reason: "Melted" }]);
+  });
+
+  it("puts the former state back when the server refuses", async () => {
+    status = 403;
+    key("a");
+    expect(states()[0]).toBe("approved");
+    await settled();
+    expect(states()).toEqual(["proposed", "proposed", "proposed", "proposed"]);
+    expect(document.getElementById("toasts")!.textContent).toContain("Only admins may do that.");
+  });
+
+  it("takes no letters typed into the reason for keys", async () => {
+    root.querySelector<HTMLInputElement>("input[type=text]")!.focus();
+    key("a");
+    await settled();
+    expect(sent).toEqual([]);
+  });
+
+  it("asks for nothing when the state is already that", async () => {
+    key("u");
+    await settled();
+    expect(sent).toEqual([]);
+  });
+
+  it("stops listening when it leaves the page", async () => {
+    unmount();
+    key("a");
+    await settled();
+    expect(sent).toEqual([]);
+  });
+});
