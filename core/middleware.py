@@ -56,7 +56,7 @@ def measure(get_response: Handler) -> Handler:
 def expired_session(get_response: Handler) -> Handler:
     """An htmx request of a person who has been signed out gets 401 and where to sign in, not a sign-in page in a table cell.
 
-    The page keeps what was typed: the front end opens the sign-in page in place and sends the request again.
+    The page stays as it is, with what was typed; the front end offers to sign in in another tab.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:

@@ -3,7 +3,7 @@ import htmx from "htmx.org";
 import { mountIslands } from "./registry";
 import { csrfToken, personOnPage } from "./lib/csrf";
 import { startDialogs } from "./lib/dialogs";
-
+import { offerSignIn } from "./lib/expired";
 import { startHelp } from "./lib/help";
 import { startNav } from "./lib/nav";
 import { startOffline } from "./lib/offline";
@@ -25,7 +25,8 @@ document.body.addEventListener("htmx:configRequest", (event) => {
 });
 document.body.addEventListener("htmx:responseError", (event) => {
   const { xhr } = (event as CustomEvent<{ xhr: XMLHttpRequest }>).detail;
-  if (xhr.status === 401 || xhr.status === 403) showToast("bad", "You are not allowed to do that, or your session has expired. Reload the page.");
+  if (xhr.status === 401) offerSignIn(xhr.getResponseHeader("X-Sign-In")?.split("?")[0] ?? "/sign-in/"); // not back to a piece of a page
+  else if (xhr.status === 403) showToast("bad", "You are not allowed to do that.");
   else showToast("bad", `The server refused this (${xhr.status}). Nothing was changed.`);
 });
 document.body.addEventListener("htmx:sendError", () => showToast("bad", "The server can not be reached. Check the connection and try again."));
