@@ -115,6 +115,7 @@ def frames_approved(page: Page, scenario: str, count: int) -> None:
         expect(page.locator(".review-cell .badge-approved")).to_have_count(number + 1)
     page.keyboard.press("5")
     expect(page.locator(".review-cell[data-state=rejected]")).to_contain_text("Blurred or smeared")
+    expect(page.locator("#counts .figure", has_text="Approved")).to_contain_text(str(count))  # follows without a reload
     page.reload()
     expect(page.locator(".review-cell .badge-approved")).to_have_count(count)
     expect(page.locator(".review-cell[data-state=rejected]")).to_contain_text("Rejected: Blurred or smeared")
