@@ -102,3 +102,14 @@ def test_an_admin_makes_a_pair_gold_and_retires_a_flagged_one(admin_client_, mak
     admin_client_.post(reverse("labeling:retire", args=[second.pk]), {"reason": "flagged"})
     second.refresh_from_db()
     assert second.state == "retired"
+
+
+def test_the_service_worker_needs_no_one_and_looks_after_its_own_pages(client):
+    """Served under /label/, so that its scope is that; a browser renews it whoever is signed in."""
+    answer = client.get("/label/worker.js")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "Service-Worker-Allowed" not in answer.headers
+    assert "connect-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert client.post("/label/worker.js").status_code == 405
