@@ -81,6 +81,15 @@ def test_it_refuses_a_name_that_is_taken(started, parent):
         {"suite": {"adversarial": "many"}},
         {"choices": {"answers": ["left"]}},
         {"choices": {"nonsense": 1}},
+        {"choices": {"scenarios": ["hall"]}},
+        {"choices": {"scenarios": [2**70]}},
+        {"choices": {"annotators": 7}},
+        {"choices": {"policy_versions": [True]}},
+        {"choices": {"kinds": [{}]}},
+        {"choices": {"created_after": "yesterday"}},
+        {"choices": {"created_before": 12}},
+        {"choices": {"simulated": "yes"}},
+        {"choices": {"min_response_ms": "long"}},
         {"weighting": "loud"},
         {"replay_clips": "all"},
     ],
@@ -88,6 +97,12 @@ def test_it_refuses_a_name_that_is_taken(started, parent):
 def test_it_refuses_settings_that_no_round_can_use(make_choices, parent, settings):
     with pytest.raises(TrainingError):
         services.round_start(parent=parent, settings=settings)
+
+
+def test_a_time_without_a_zone_is_in_the_sites(make_choices, parent):
+    make_choices(10)
+    row = services.round_start(parent=parent, settings={"choices": {"created_after": "2020-01-01T00:00", "simulated": None, "scenarios": []}})
+    assert row.settings["choices"]["created_after"] == "2020-01-01T00:00"
 
 
 def test_names_count_on(started, make_choices, parent):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
+
+from django.utils import timezone
 
 from labeling.selectors import ChoiceFilter
 from training.learn.dpo_settings import DPOSettings
@@ -77,14 +80,39 @@ class RoundSettings:
         }
 
     def choice_filter(self) -> ChoiceFilter:
+        """Raises ValueError or TypeError, naming the field, for what a filter cannot be: it comes out of JSON that anybody wrote."""
         values = dict(self.choices)
         for name in ("created_after", "created_before"):
-            if isinstance(values.get(name), str):
-                values[name] = datetime.fromisoformat(values[name])
-        for name in ("scenarios", "policy_versions", "annotators", "answers", "kinds"):
+            if name in values and values[name] is not None:
+                values[name] = moment(name, values[name])
+        for name in ("scenarios", "policy_versions", "annotators"):
             if name in values:
-                values[name] = tuple(values[name])
+                values[name] = tuple(listed(name, values[name], lambda one: type(one) is int and 0 < one < 2**63, "ids"))
+        for name in ("answers", "kinds"):
+            if name in values:
+                values[name] = tuple(listed(name, values[name], lambda one: isinstance(one, str), "words"))
+        for name in ("simulated", "qualified_only", "include_excluded"):
+            if not isinstance(values.get(name, False), bool) and not (name == "simulated" and values[name] is None):
+                raise ValueError(f"{name} must be true or false, got {values[name]!r}")
+        least = values.get("min_response_ms", 0)
+        if type(least) is not int or not 0 <= least < 2**31:
+            raise ValueError(f"min_response_ms must be a number of milliseconds, got {least!r}")
         return ChoiceFilter(**values)
+
+
+def listed(name: str, values: Any, fits: Callable[[Any], bool], what: str) -> list[Any]:
+    """`values` if it is a list of what fits. Raises ValueError."""
+    if not isinstance(values, list | tuple) or len(values) > 1000 or not all(map(fits, values)):
+        raise ValueError(f"{name} must be a list of {what}, got {str(values)[:80]}")
+    return list(values)
+
+
+def moment(name: str, value: Any) -> datetime:
+    """ISO 8601, or a datetime; without a time zone it is in the site's. Raises ValueError."""
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(found, datetime):
+        raise ValueError(f"{name} must be a time in ISO 8601, got {value!r}")
+    return timezone.make_aware(found) if timezone.is_naive(found) else found
 
 
 def parse(values: dict[str, Any] | None) -> RoundSettings:
@@ -117,6 +145,6 @@ def parse(values: dict[str, Any] | None) -> RoundSettings:
             auto_promote=bool(values.get("auto_promote", True)),
         )
         settings.choice_filter()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TrainingError(f"These settings cannot be used: {error}.", "bad_settings") from error
     return settings
