@@ -140,7 +140,8 @@ def rollouts_sampled(page: Page, scenario: str, count: int) -> None:
     dialog.get_by_label("Rollouts a frame").fill(str(count))
     dialog.get_by_role("button", name="Sample").click()
     page.wait_for_url("**/jobs/*/")
-    expect(page.locator("main .badge-succeeded").first).to_be_visible(timeout=SLOW)
+    expect(page.locator("main [data-island=job-progress]")).to_have_count(0, timeout=SLOW)  # the page has reloaded itself at the end
+    expect(page.locator("main .badge-succeeded")).to_be_visible()
     page.goto("/rollouts/")
     expect(page.locator(".viewer-item").first).to_be_visible()
 
