@@ -31,13 +31,12 @@ def main() -> None:
     began = time.time()
     horizon = policy.world_model.config.frames
     env = HouseholdEnv()
-    errors, ends, verdicts, extremes = [], [], [], []
+    errors, places, ends, verdicts, extremes = [], [], [], [], []
     for episode in held_out.episodes(options.episodes, offset=50_000):
         latents = policy.encode(episode.frames[None, : horizon + 1])
-        actions, _, _, found = policy.infer_actions(latents)
-        achieved = episode.actions[:horizon].copy()
-        achieved[:, :2] = np.diff(episode.robot[: horizon + 1, :2], axis=0) * policy.fps
-        errors.append(np.abs(actions[0] - achieved))
+        actions, _, paths, found = policy.infer_actions(latents)
+        errors.append(np.abs(actions[0] - episode.actions[:horizon]))
+        places.append(float(np.hypot(*(paths[0] - episode.robot[: horizon + 1, :2]).T).mean()))
         verdicts.append(found[0].accepted)
         extremes.append([check.value for check in found[0].checks])
         env.reset(seed=episode.meta["seed"] // 2)
@@ -45,7 +44,7 @@ def main() -> None:
             _, _, _, _, info = env.step(action)
         ends.append(float(np.hypot(*(np.array(info["state"]["robot"][:2]) - episode.robot[horizon, :2]))))
     env.close()
-    figures = {"replay_within_15cm": rate(sum(end <= 0.15 for end in ends), len(ends)), "replay_error_m": mean(ends, "m")}
+    figures = {"replay_within_15cm": rate(sum(end <= 0.15 for end in ends), len(ends)), "replay_error_m": mean(ends, "m"), "path_error_m": mean(places, "m")}
     for index, name in enumerate(ACTION_NAMES):
         figures[f"error_{name}"] = mean([float(e[:, index].mean()) for e in errors], "m/s" if name in ("vx", "vy") else "")
     figures["accepted_real_clips"] = rate(sum(verdicts), len(verdicts))

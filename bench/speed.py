@@ -17,14 +17,16 @@ import torch
 from bench.common import ROOT, figure, write_results
 from rollouts.dreams.flow import sample_times, velocity_error
 from rollouts.dreams.policy import Policy
+from rollouts.dreams.precision import autocast, native_bfloat16
 from rollouts.dreams.transformer import VideoTransformer
 
 TEXT_TOKENS = 8
 
 
 def gemm_rate(size: int = 1024, repeats: int = 30) -> float:
-    """FLOP/s of a float32 matrix product, the machine's practical ceiling."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+    """FLOP/s of a matrix product in the arithmetic that training uses, the machine's practical ceiling."""
+    dtype = torch.bfloat16 if native_bfloat16("cpu") else torch.float32
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
     for _ in range(5):
         a @ b
     began = time.perf_counter()
@@ -36,23 +38,25 @@ def gemm_rate(size: int = 1024, repeats: int = 30) -> float:
 def step_flops(model: VideoTransformer, batch: int) -> float:
     """Multiply-adds of a forward pass twice, times three for the backward: the usual count of a training step."""
     c = model.config
-    tokens = c.tokens + TEXT_TOKENS
+    context = c.start_tokens + TEXT_TOKENS
+    tokens = c.tokens + context
     matrices = c.layers * 12 * c.width**2 * tokens
-    attention = c.layers * 2 * c.width * (c.tokens * tokens + TEXT_TOKENS**2)
-    cell = c.channels * c.patch**2
-    ends = c.tokens * c.width * cell * (2 * c.tubelet + 1) + TEXT_TOKENS * c.text_width * c.width
+    attention = c.layers * 2 * c.width * (c.tokens * tokens + context**2)
+    start_cell = c.start_channels * c.start_patch**2
+    ends = c.width * (2 * c.tokens * c.channels * c.patch**2 + TEXT_TOKENS * c.text_width + c.start_tokens * start_cell * 2)
     return 3 * 2 * batch * (matrices + attention + ends)
 
 
 def train_step_seconds(model: VideoTransformer, batch: int, repeats: int = 8) -> list[float]:
     c = model.config
     model.train().requires_grad_(True)
-    x, start = torch.randn(batch, c.frames, c.channels, c.grid, c.grid), torch.randn(batch, c.channels, c.grid, c.grid)
+    x, start = torch.randn(batch, *c.latent_shape), torch.randn(batch, c.start_channels, c.start_grid, c.start_grid)
     text, mask = torch.randn(batch, TEXT_TOKENS, c.text_width), torch.ones(batch, TEXT_TOKENS, dtype=torch.bool)
     times = []
     for _ in range(repeats + 2):
         began = time.perf_counter()
-        error = velocity_error(model, x, model.encode_context(start, text, mask), noise=torch.randn_like(x), t=sample_times(batch))
+        with autocast("cpu"):
+            error = velocity_error(model, x, model.encode_context(start, text, mask), noise=torch.randn_like(x), t=sample_times(batch))
         error.mean().backward()
         model.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - began)

@@ -26,13 +26,10 @@ def sample_times(n: int, *, generator: torch.Generator | None = None, device=Non
     return torch.sigmoid(torch.randn(n, generator=generator, device=device) * std + mean)
 
 
-def velocity_error(
-    model: VideoTransformer, x: torch.Tensor, context: Context, *, noise: torch.Tensor, t: torch.Tensor, tubelets: torch.Tensor | None = None
-) -> torch.Tensor:
+def velocity_error(model: VideoTransformer, x: torch.Tensor, context: Context, *, noise: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """Unreduced squared velocity error [B, T, C, h, w] of x [B, T, C, h, w] at given noise and times t [B]: the flow
-    matching loss before its mean. Both are arguments so that two clips, or two models, can share them (Flow-DPO).
-    `tubelets`: x is those parts of a clip, see `VideoTransformer.predict`."""
-    predicted = model.predict(mix(x, noise, t), t, context, tubelets=tubelets)
+    matching loss before its mean. Both are arguments so that two clips, or two models, can share them (Flow-DPO)."""
+    predicted = model.predict(mix(x, noise, t), t, context)
     scale = t.clamp(min=T_MIN).view(-1, *[1] * (x.ndim - 1))
     return ((predicted.float() - x) / scale) ** 2
 

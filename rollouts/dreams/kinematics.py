@@ -71,9 +71,9 @@ class Verdict:
         return {"accepted": self.accepted, "checks": [check.to_dict() for check in self.checks]}
 
 
-def integrate(start_xy: np.ndarray, actions_TA: np.ndarray, fps: float) -> np.ndarray:
-    """Path [T + 1, 2] in metres from the first place and the velocities actions[:, :2] in m/s."""
-    return np.concatenate([start_xy[None], start_xy + np.cumsum(actions_TA[:, :2], 0) / fps])
+def integrate(start_xy: np.ndarray, velocities_T2: np.ndarray, fps: float) -> np.ndarray:
+    """Path [T + 1, 2] in metres from the first place and the velocities [T, 2] in m/s."""
+    return np.concatenate([start_xy[None], start_xy + np.cumsum(velocities_T2, 0) / fps])
 
 
 def fuse(velocities_T2: np.ndarray, places_T2: np.ndarray, fps: float) -> np.ndarray:
@@ -89,12 +89,10 @@ def fuse(velocities_T2: np.ndarray, places_T2: np.ndarray, fps: float) -> np.nda
     return slopes @ np.linalg.solve(left, right)
 
 
-def check(actions_TA: np.ndarray, path: np.ndarray, seen: np.ndarray, *, fps: float, limits: Limits = DEFAULT_LIMITS) -> Verdict:
-    """actions [T, A] as the IDM infers them, the integrated path [T + 1, 2], and the places [T + 1, 2] seen in the frames."""
-    velocity = actions_TA[:, :2]
+def check(velocity: np.ndarray, arms: np.ndarray, path: np.ndarray, seen: np.ndarray, *, fps: float, limits: Limits = DEFAULT_LIMITS) -> Verdict:
+    """Velocities [T, 2] in m/s, arms [T, 2], the integrated path [T + 1, 2] and the places [T + 1, 2] seen in the frames, m."""
     acceleration = np.diff(velocity, axis=0) * fps
     jerk = np.diff(acceleration, axis=0) * fps
-    arms = actions_TA[:, 2:4]
     return Verdict(
         (
             Check("speed", _worst(np.hypot(*velocity.T)), limits.speed),

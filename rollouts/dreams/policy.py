@@ -1,4 +1,4 @@
-"""The policy: text and a frame in, rollouts out. World model + codec + IDM + kinematic check + value head.
+"""The policy: text and a frame in, rollouts out. World model + motion and frame codecs + IDM + kinematic check + value head.
 
 `dream` samples futures, `imagine` samples start frames from words, `choose` takes the best of N. Nothing here knows Django,
 and nothing is unpickled.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ import torch
 from . import flow, kinematics, weights
 from .codec import Codec, CodecConfig
 from .idm import InverseDynamics
+from .motion import MotionCodec, MotionConfig, SceneCodec
 from .precision import autocast
 from .probe import Probe, ProbeNet
 from .text import TextEncoder
-from .transformer import Context, TransformerConfig, VideoTransformer
+from .transformer import Context, TransformerConfig, VideoTransformer, image_config
 from .value_head import ValueHead, rollout_features, shared_noise
 
 VALUE_DRAWS = 2
@@ -31,7 +32,7 @@ class SamplerSettings:
     """steps: Euler steps. guidance: of the text, 1 for none. shift: where the steps lie (`flow.sampler_times`)."""
 
     steps: int = 10
-    guidance: float = 1.0
+    guidance: float = 4.0
     shift: float = 1.5
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ DEFAULT_SAMPLER = SamplerSettings()
 
 @dataclass(frozen=True)
 class Dream:
-    """One rollout. frames uint8 [T+1, H, W, 3], the first is the start frame; latents float16 [T, C, h, w]; actions
+    """One rollout. frames uint8 [T+1, H, W, 3], the first is the start frame; latents float16 [T, Z, 1, 1]: its motion codes; actions
     float32 [T, A] in the world's units; path float32 [T+1, 2] in metres; path_pixels float32 [T+1, 2] in 0..1 of the frame;
     value: preference score (any real, higher is better); success: probability 0..1."""
 
@@ -61,9 +62,11 @@ class Dream:
 
 @dataclass(frozen=True)
 class Plan:
-    """Dreams without their pictures, for acting: latents [B, T, C, h, w], actions [B, T, A], values and successes [B]."""
+    """Dreams without their pictures, for acting: latents [B, T, Z, 1, 1] as the world model dreams them, frames [B, T, C, h, w]:
+    the frame codec's latents that they decode to, actions [B, T, A], values and successes [B]."""
 
     latents: torch.Tensor
+    frames: torch.Tensor
     actions: np.ndarray
     paths: np.ndarray
     verdicts: list[kinematics.Verdict]
@@ -76,7 +79,9 @@ class Policy:
 
     def __init__(self, parts: dict[str, torch.nn.Module], config: dict, text: TextEncoder | None = None):
         self.codec: Codec = parts["codec"]  # type: ignore[assignment]
+        self.motion: MotionCodec = parts["motion"]  # type: ignore[assignment]
         self.world_model: VideoTransformer = parts["world_model"]  # type: ignore[assignment]
+        self.scene: SceneCodec = parts["scene"]  # type: ignore[assignment]
         self.start_frames: VideoTransformer = parts["start_frames"]  # type: ignore[assignment]
         self.idm: InverseDynamics = parts["idm"]  # type: ignore[assignment]
         self.value_head: ValueHead = parts["value_head"]  # type: ignore[assignment]
@@ -111,7 +116,9 @@ class Policy:
     def parts(self) -> dict[str, torch.nn.Module]:
         return {
             "codec": self.codec,
+            "motion": self.motion,
             "world_model": self.world_model,
+            "scene": self.scene,
             "start_frames": self.start_frames,
             "idm": self.idm,
             "value_head": self.value_head,
@@ -125,13 +132,17 @@ class Policy:
 
         torch.manual_seed(seed)
         codec = Codec(CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8)))
-        world_model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
-        start_frames = VideoTransformer(TransformerConfig(frames=1, tubelet=1, width=32, layers=1, heads=1, start=False, text_tokens=16))
-        for network in (world_model, start_frames):
-            torch.nn.init.normal_(network.head.weight, std=0.1)
+        motion = MotionCodec(MotionConfig(code=16, width=16, layers=1))
+        world_model = VideoTransformer(TransformerConfig(channels=16, width=32, layers=2, heads=1))
+        scene = SceneCodec(MotionConfig(code=256, width=16, layers=1))
+        start_frames = VideoTransformer(replace(image_config(), width=32, layers=1, heads=1))
+        for network in (world_model.head, start_frames.head, motion.leave, scene.leave):
+            torch.nn.init.normal_(network.weight, std=0.1)
         parts = {
             "codec": codec,
+            "motion": motion,
             "world_model": world_model,
+            "scene": scene,
             "start_frames": start_frames,
             "idm": InverseDynamics(width=16),
             "value_head": ValueHead(width=32, layer=0),
@@ -149,7 +160,7 @@ class Policy:
     # ------------------------------------------------------------------ dreaming
 
     def dream(self, frame: np.ndarray, prompt: str, *, n: int, seed: int = 0) -> list[Dream]:
-        """n rollouts of one start frame uint8 [H, W, 3]. The i-th has seed `seed + i` and does not depend on n.
+        """n rollouts of one start frame uint8 [H, W, 3]. The i-th has seed `seed + i` and, up to rounding, does not depend on n.
 
         Raises ValueError for a frame of another shape or type, or n < 1.
         """
@@ -179,9 +190,10 @@ class Policy:
                 shift=self.sampler.shift,
             )
         starts = start.repeat_interleave(n, 0)
-        actions, _seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], latents], 1))
+        pictured = self.motion.decode(latents, starts)
+        actions, _seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], pictured], 1))
         values, successes = self.judge(latents, context.repeat(n))
-        return Plan(latents, actions, paths, verdicts, values, successes)
+        return Plan(latents, pictured, actions, paths, verdicts, values, successes)
 
     @torch.no_grad()
     def encode(self, frames: np.ndarray) -> torch.Tensor:
@@ -206,18 +218,22 @@ class Policy:
 
     @torch.no_grad()
     def infer_actions(self, latents: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[kinematics.Verdict]]:
-        """latents [B, T+1, C, h, w] -> actions [B, T, A], places seen and integrated paths [B, T+1, 2], verdicts."""
-        inferred, places = self.idm(latents)
-        actions, seen = inferred.float().cpu().numpy(), places.float().cpu().numpy()
-        for row, places_seen in zip(actions, seen, strict=True):
-            row[:, :2] = kinematics.fuse(row[:, :2], places_seen, self.fps)
-        paths = np.stack([kinematics.integrate(s[0], a, self.fps) for s, a in zip(seen, actions, strict=True)])
-        verdicts = [kinematics.check(a, p, s, fps=self.fps, limits=self.limits) for a, p, s in zip(actions, paths, seen, strict=True)]
-        return actions, seen, paths, verdicts
+        """latents [B, T+1, C, h, w] -> actions [B, T, A], places seen and integrated paths [B, T+1, 2], verdicts.
+
+        Paths and verdicts are of the motion that can be seen, actions are what to command for it.
+        """
+        actions, velocities, seen = (x.float().cpu().numpy() for x in self.idm(latents))
+        paths, verdicts = [], []
+        for row, raw, places in zip(actions, velocities, seen, strict=True):
+            achieved = kinematics.fuse(raw, places, self.fps)
+            row[:, :2] += achieved - raw
+            paths.append(kinematics.integrate(places[0], achieved, self.fps))
+            verdicts.append(kinematics.check(achieved, row[:, 2:4], paths[-1], places, fps=self.fps, limits=self.limits))
+        return actions, seen, np.stack(paths), verdicts
 
     @torch.no_grad()
     def judge(self, latents: torch.Tensor, context: Context) -> tuple[np.ndarray, np.ndarray]:
-        """Preference scores and success probabilities [B] of rollouts [B, T, C, h, w], each the mean of VALUE_DRAWS noises
+        """Preference scores and success probabilities [B] of rollouts [B, T, Z, 1, 1], each the mean of VALUE_DRAWS noises
         that all rollouts share."""
         scores, successes = [], []
         for noise in shared_noise(tuple(latents.shape[1:]), draws=VALUE_DRAWS):
@@ -252,20 +268,18 @@ class Policy:
             text, mask = self.text.encode_scenes([words], limit)
             with autocast(self.device):
                 contexts.append(self.start_frames.encode_context(None, text.to(self.device), mask.to(self.device)).repeat(n))
-        c = self.start_frames.config
-        noise = torch.stack([_seeded(seed + i, (1, c.channels, c.grid, c.grid)) for i in range(n)]).to(self.device)
+        noise = torch.stack([_seeded(seed + i, self.start_frames.config.latent_shape) for i in range(n)]).to(self.device)
         with autocast(self.device):
-            latents = flow.sample(self.start_frames, contexts[0], noise, steps=steps, guidance=guidance, unconditional=contexts[1])
-        return self.decode(latents[:, 0])
+            codes = flow.sample(self.start_frames, contexts[0], noise, steps=steps, guidance=guidance, unconditional=contexts[1])
+        return self.decode(self.scene.decode_scene(codes))
 
     # ------------------------------------------------------------------ helpers
 
     def _noise(self, seed: int) -> torch.Tensor:
-        c = self.world_model.config
-        return _seeded(seed, (c.frames, c.channels, c.grid, c.grid)).to(self.device)
+        return _seeded(seed, self.world_model.config.latent_shape).to(self.device)
 
     def _picture(self, frame: np.ndarray, plan: Plan, index: int, seed: int) -> Dream:
-        future = self.decode(plan.latents[index])
+        future = self.decode(plan.frames[index])
         path = plan.paths[index].astype(np.float32)
         return Dream(
             frames=np.concatenate([frame[None], future]),

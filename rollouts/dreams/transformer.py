@@ -1,14 +1,16 @@
 """The video transformer: noisy future latents in, clean future latents out, conditioned on a start frame and text.
 
 Shapes: B batch, T future frames, C latent channels, h x w latent grid, N future tokens, M context tokens, L text tokens,
-D width. Two streams share the weights of every block:
+D width. For the world model the latents are the motion codec's codes (`motion.py`; h = w = 1, a token is a frame), for
+the start-frame generator a scene's code in 16 pieces. Two streams share the weights of every block:
 
-    context stream   text tokens (and start frame tokens, if configured), attend to themselves only; they know no noise
+    context stream   tokens of the start frame and of the text, attend to themselves only; they know no noise
                      level, so their keys and values are computed once and shared by all rollouts and sampler steps
-    future stream    tubelets of `tubelet` frames x `patch` x `patch` latents, attend to the context and to themselves
+    future stream    `patch` x `patch` latents of a frame, attend to the context and to themselves
 
-The start frame's latent is also concatenated to every future token, and the output is a residual on it: a plain token
-prefix learned far slower. The network predicts the clean latents x; the flow's velocity follows from it (`flow.py`).
+A summary of the start frame, and where in it the thing is that the text names (`grounding.py`), are also added to every
+future token: a plain token prefix learned far slower. The network
+predicts the clean latents x; the flow's velocity follows from it (`flow.py`).
 """
 
 from __future__ import annotations
@@ -20,52 +22,77 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .grounding import Grounder
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """frames: T. start: whether there is a start frame (a start-frame generator has none). start_tokens: give the start
-    frame tokens of its own in the context too; about a fifth more work, so off; whether it helps was
-    not measured. Sizes as in
-    the module text."""
+    """frames: T. channels, grid, patch: of the latents that are dreamed. start: whether there is a start frame (a start-frame
+    generator has none); start_channels, start_grid, start_patch: of its latents. Other sizes as in the module text."""
 
     frames: int = 12
-    tubelet: int = 2
-    patch: int = 2
-    channels: int = 12
-    grid: int = 8
+    patch: int = 1
+    channels: int = 64
+    grid: int = 1
     width: int = 256
     layers: int = 6
     heads: int = 4
     text_width: int = 384
     text_tokens: int = 16
     start: bool = True
-    start_tokens: bool = False
+    start_channels: int = 12
+    start_grid: int = 8
+    start_patch: int = 2
 
     def __post_init__(self) -> None:
-        if self.frames % self.tubelet or self.grid % self.patch or self.width % self.heads:
-            raise ValueError(f"{self.frames=} {self.tubelet=} {self.grid=} {self.patch=} {self.width=} {self.heads=} do not divide")
-
-    @property
-    def cells(self) -> int:
-        return (self.grid // self.patch) ** 2
+        if self.grid % self.patch or self.start_grid % self.start_patch or self.width % self.heads:
+            raise ValueError(f"{self.grid=} {self.patch=} {self.start_grid=} {self.start_patch=} {self.width=} {self.heads=} do not divide")
 
     @property
     def tokens(self) -> int:
-        return self.frames // self.tubelet * self.cells
+        return self.frames * (self.grid // self.patch) ** 2
+
+    @property
+    def start_tokens(self) -> int:
+        return (self.start_grid // self.start_patch) ** 2 if self.start else 0
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """(T, C, h, w) of a rollout."""
+        return self.frames, self.channels, self.grid, self.grid
 
     def to_dict(self) -> dict:
         return asdict(self)
 
 
+def image_config() -> TransformerConfig:
+    """Of the start-frame generator: one scene code as 16 tokens, from text alone."""
+    return TransformerConfig(frames=1, channels=16, grid=4, layers=4, start=False)
+
+
+def cells(latents: torch.Tensor, patch: int) -> torch.Tensor:
+    """[B, T, C, h, w] -> [B, T * cells, C * patch * patch]"""
+    b, t, c, h, w = latents.shape
+    x = latents.reshape(b, t, c, h // patch, patch, w // patch, patch)
+    return x.permute(0, 1, 3, 5, 2, 4, 6).reshape(b, t * (h // patch) * (w // patch), -1)
+
+
+def uncells(tokens: torch.Tensor, shape: tuple[int, int, int, int], patch: int) -> torch.Tensor:
+    """The inverse of `cells`; shape is (T, C, h, w)."""
+    t, c, h, w = shape
+    x = tokens.reshape(len(tokens), t, h // patch, w // patch, c, patch, patch)
+    return x.permute(0, 1, 4, 2, 5, 3, 6).reshape(len(tokens), *shape)
+
+
 @dataclass
 class Context:
     """What the future stream needs of the context: per layer keys and values [B, heads, M, D / heads], a mask [B, M] that
-    is true where a token counts (None: all do), and the start latents [B, C, h, w] (None without a start frame)."""
+    is true where a token counts (None: all do), and the start frame's summary [B, D] (None without a start frame)."""
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
     mask: torch.Tensor | None
-    start: torch.Tensor | None
+    summary: torch.Tensor | None
 
     def repeat(self, n: int) -> Context:
         """The same context for n rollouts each: B becomes B * n (views where B is 1)."""
@@ -75,7 +102,7 @@ class Context:
                 return None
             return x.expand(n, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(n, 0)
 
-        return Context([spread(k) for k in self.keys], [spread(v) for v in self.values], spread(self.mask), spread(self.start))  # type: ignore[misc]
+        return Context([spread(k) for k in self.keys], [spread(v) for v in self.values], spread(self.mask), spread(self.summary))  # type: ignore[misc]
 
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -120,16 +147,21 @@ class Block(nn.Module):
 
 
 class VideoTransformer(nn.Module):
-    """See the module. With `config.start` False it generates single frames from text (frames = tubelet = 1)."""
+    """See the module. With `config.start` False it generates single frames from text (`image_config`)."""
 
     def __init__(self, config: TransformerConfig = TransformerConfig()):
         super().__init__()
         self.config = c = config
         cell = c.channels * c.patch**2
-        self.embed = nn.Linear(cell * c.tubelet + (cell if c.start else 0), c.width)
+        self.embed = nn.Linear(cell, c.width)
         self.position = nn.Parameter(torch.randn(c.tokens, c.width) * 0.02)
-        self.start_embed = nn.Linear(cell, c.width) if c.start and c.start_tokens else None
-        self.start_position = nn.Parameter(torch.randn(c.cells, c.width) * 0.02) if c.start and c.start_tokens else None
+        if c.start:
+            start_cell = c.start_channels * c.start_patch**2
+            self.start_embed = nn.Linear(start_cell, c.width)
+            self.start_position = nn.Parameter(torch.randn(c.start_tokens, c.width) * 0.02)
+            self.grounder = Grounder(c.start_channels, c.start_grid, text_width=c.text_width)
+            self.goal = nn.Sequential(nn.Linear(_GOAL_FEATURES, c.width), nn.GELU(), nn.Linear(c.width, c.width))
+            self.start_summary = nn.Sequential(nn.Linear(start_cell * c.start_tokens, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.text_embed = nn.Linear(c.text_width, c.width)
         self.text_position = nn.Parameter(torch.randn(c.text_tokens, c.width) * 0.02)
         self.no_text = nn.Parameter(torch.randn(c.width) * 0.02)
@@ -138,40 +170,17 @@ class VideoTransformer(nn.Module):
         self.context_modulation = nn.Parameter(torch.zeros(6, c.width))
         self.blocks = nn.ModuleList(Block(c.width, c.heads) for _ in range(c.layers))
         self.head_modulation = nn.Linear(c.width, 2 * c.width)
-        self.head = nn.Linear(c.width, cell * c.tubelet)
-        for zero in (self.time_modulation, self.head_modulation, self.head):
+        self.head = nn.Linear(c.width, cell)
+        for zero in (self.time_modulation, self.head_modulation, self.head, *([self.goal[-1]] if c.start else [])):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
         with torch.no_grad():
             for block in self.blocks:
                 block.modulation[[2, 5]] = 0.3  # open gates a little, so that the context stream is not empty at the start
 
-    # ------------------------------------------------------------------ tokens
-
-    def _cells(self, latents: torch.Tensor) -> torch.Tensor:
-        """[B, T, C, h, w] -> [B, T / tubelet, cells, tubelet * C * patch * patch]"""
-        c = self.config
-        b, t, side = len(latents), latents.shape[1] // c.tubelet, c.grid // c.patch
-        x = latents.reshape(b, t, c.tubelet, c.channels, side, c.patch, side, c.patch)
-        return x.permute(0, 1, 4, 6, 2, 3, 5, 7).reshape(b, t, c.cells, -1)
-
-    def _uncells(self, tokens: torch.Tensor) -> torch.Tensor:
-        c = self.config
-        b, side = len(tokens), c.grid // c.patch
-        x = tokens.reshape(b, -1, side, side, c.tubelet, c.channels, c.patch, c.patch)
-        return x.permute(0, 1, 4, 5, 2, 6, 3, 7).reshape(b, -1, c.channels, c.grid, c.grid)
-
-    def _start_cells(self, start: torch.Tensor) -> torch.Tensor:
-        """[B, C, h, w] -> [B, cells, C * patch * patch]"""
-        c = self.config
-        side = c.grid // c.patch
-        x = start.reshape(len(start), c.channels, side, c.patch, side, c.patch)
-        return x.permute(0, 2, 4, 1, 3, 5).reshape(len(start), c.cells, -1)
-
-    # ------------------------------------------------------------------ the two streams
-
     def encode_context(self, start: torch.Tensor | None, text: torch.Tensor, text_mask: torch.Tensor, drop_text: torch.Tensor | None = None) -> Context:
-        """start [B, C, h, w] (None without one), text [B, L, text_width], text_mask bool [B, L], drop_text bool [B].
+        """start: latents [B, C, h, w] of the start frame (None without one); text [B, L, text_width], text_mask bool [B, L];
+        drop_text bool [B].
 
         Where `drop_text` is true, and where a text has no token, a learned "no text" token stands in (the
         unconditional half of classifier-free guidance). Raises ValueError if L exceeds `config.text_tokens`.
@@ -187,12 +196,13 @@ class VideoTransformer(nn.Module):
         mask = text_mask.clone()
         mask[:, 0] |= empty
         tokens = words
-        if self.start_embed is not None:
+        summary = None
+        if self.config.start:
             assert start is not None
-            assert self.start_position is not None
-            cells = self.start_embed(self._start_cells(start)) + self.start_position
-            tokens = torch.cat([cells, words], 1)
-            mask = torch.cat([mask.new_ones(len(mask), cells.shape[1]), mask], 1)
+            flat = cells(start[:, None], self.config.start_patch)
+            tokens = torch.cat([self.start_embed(flat) + self.start_position, words], 1)
+            mask = torch.cat([mask.new_ones(len(mask), flat.shape[1]), mask], 1)
+            summary = self.start_summary(flat.flatten(1)) + self.goal(self._goal(start, text, text_mask))
         modulation = self.context_modulation[None].to(tokens.dtype)
         keys, values = [], []
         for block in self.blocks:
@@ -200,25 +210,27 @@ class VideoTransformer(nn.Module):
             keys.append(k)
             values.append(v)
         # Unpadded text, as when sampling, needs no mask; looking costs a device sync, so not while training.
-        return Context(keys, values, mask if self.training or not bool(mask.all()) else None, start)
+        return Context(keys, values, mask if self.training or not bool(mask.all()) else None, summary)
 
-    def predict(
-        self, x_t: torch.Tensor, t: torch.Tensor, context: Context, *, features_at: int | None = None, tubelets: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    @torch.no_grad()
+    def _goal(self, start: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor) -> torch.Tensor:
+        """[B, _GOAL_FEATURES]: whether the thing that the text names is in the start frame, and where; zeros without text. The grounder is
+        trained apart (`training/learn/recipes.py`)."""
+        present, xy = self.grounder(start, text, text_mask)
+        sure = present.sigmoid()[:, None]
+        angles = xy[:, :, None] * torch.tensor([0.75, 1.5, 3.0, 6.0], device=xy.device)
+        features = torch.cat([sure, sure * xy, sure * angles.sin().flatten(1), sure * angles.cos().flatten(1)], -1)
+        return features * text_mask.any(1, keepdim=True)
+
+    def predict(self, x_t: torch.Tensor, t: torch.Tensor, context: Context, *, features_at: int | None = None) -> torch.Tensor:
         """The clean latents [B, T, C, h, w] that x_t [B, T, C, h, w] at noise level t [B] in 0..1 (1: pure noise) hides.
 
-        With `features_at` = k: the tokens [B, N, D] after block k instead, for the value head. With `tubelets` int64 [K]:
-        x_t holds those of the clip's tubelets only, T = K * tubelet (`training/learn/recipes.py` trains on parts of clips).
+        With `features_at` = k: the tokens [B, N, D] after block k instead, for the value head.
         """
         c = self.config
-        cells = self._cells(x_t)
-        if context.start is not None:
-            start = self._start_cells(context.start)[:, None].expand(-1, cells.shape[1], -1, -1)
-            cells = torch.cat([cells, start.to(cells.dtype)], -1)
-        position = self.position
-        if tubelets is not None:
-            position = position.view(-1, c.cells, c.width)[tubelets].flatten(0, 1)
-        tokens = self.embed(cells.flatten(1, 2)) + position
+        tokens = self.embed(cells(x_t, c.patch)) + self.position
+        if context.summary is not None:
+            tokens = tokens + context.summary[:, None]
         time = self.time(_fourier(t).to(tokens.dtype))
         modulation = self.time_modulation(time).view(-1, 6, c.width)
         mask = None
@@ -230,8 +242,10 @@ class VideoTransformer(nn.Module):
                 return tokens
         shift, scale = self.head_modulation(time).chunk(2, -1)
         out = self.head(torch.addcmul(shift[:, None], F.layer_norm(tokens, (c.width,)), 1 + scale[:, None]))
-        latents = self._uncells(out)
-        return latents if context.start is None else latents + context.start[:, None]
+        return uncells(out, c.latent_shape, c.patch)
+
+
+_GOAL_FEATURES = 3 + 2 * 4 * 2
 
 
 def _fourier(t: torch.Tensor) -> torch.Tensor:

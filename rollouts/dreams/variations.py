@@ -34,13 +34,14 @@ def imagine_like(policy: Policy, scene: str, *, like: int, closeness: float, n: 
     contexts = []
     for words in (scene, ""):
         text, mask = policy.text.encode_scenes([words], config.text_tokens)
-        contexts.append(model.encode_context(None, text.to(policy.device), mask.to(policy.device)).repeat(n))
+        with autocast(policy.device):
+            contexts.append(model.encode_context(None, text.to(policy.device), mask.to(policy.device)).repeat(n))
 
     def noise(of: int) -> torch.Tensor:
-        return torch.randn((1, config.channels, config.grid, config.grid), generator=torch.Generator().manual_seed(of))
+        return torch.randn(config.latent_shape, generator=torch.Generator().manual_seed(of))
 
     base = math.sqrt(closeness) * noise(like)
     mixed = torch.stack([base + math.sqrt(1 - closeness) * noise(seed + i) for i in range(n)]).to(policy.device)
     with autocast(policy.device):
-        latents = flow.sample(model, contexts[0], mixed, steps=STEPS, guidance=GUIDANCE, unconditional=contexts[1])
-    return policy.decode(latents[:, 0])
+        codes = flow.sample(model, contexts[0], mixed, steps=STEPS, guidance=GUIDANCE, unconditional=contexts[1])
+    return policy.decode(policy.scene.decode_scene(codes))

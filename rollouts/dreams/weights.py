@@ -13,18 +13,23 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .codec import Codec, CodecConfig
+from .grounding import Grounder
 from .idm import InverseDynamics
+from .motion import MotionCodec, MotionConfig, SceneCodec
 from .probe import ProbeNet
 from .transformer import TransformerConfig, VideoTransformer
 from .value_head import ValueHead
 
-PARTS = ("codec", "world_model", "start_frames", "idm", "value_head", "probe")
+PARTS = ("codec", "motion", "world_model", "scene", "start_frames", "idm", "value_head", "probe")
 
 
 def build_part(name: str, settings: dict) -> nn.Module:
     """A part with fresh weights. Raises KeyError for an unknown part, TypeError or ValueError for wrong settings."""
     builders = {
         "codec": lambda s: Codec(CodecConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in s.items()})),
+        "motion": lambda s: MotionCodec(MotionConfig(**s)),
+        "grounder": lambda s: Grounder(**s),
+        "scene": lambda s: SceneCodec(MotionConfig(**s)),
         "world_model": lambda s: VideoTransformer(TransformerConfig(**s)),
         "start_frames": lambda s: VideoTransformer(TransformerConfig(**s)),
         "idm": lambda s: InverseDynamics(**s),

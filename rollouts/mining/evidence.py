@@ -79,8 +79,8 @@ class Assessment:
 def assess(policy: Policy, frames_BHW3: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], dreams: int) -> list[Assessment]:
     """Dream `dreams` futures of each start frame, all frames in one batch; dream i of frame b has the seed `seeds[b] + i`."""
     plan = policy.plan(frames_BHW3, list(prompts), seeds=[[seed + i for i in range(dreams)] for seed in seeds])
-    rows, steps = plan.latents.shape[:2]
-    decoded = policy.decode(plan.latents.flatten(0, 1))
+    rows, steps = plan.frames.shape[:2]
+    decoded = policy.decode(plan.frames.flatten(0, 1))
     futures = decoded.reshape(rows, steps, *decoded.shape[1:])
     readings = policy.probe.read(decoded)
     assessments = []

@@ -1,6 +1,7 @@
 """The dreaming stack on the debug configuration: shapes, determinism, sharing, refusals."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from rollouts.dreams import flow, kinematics
 from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.motion import MotionCodec, MotionConfig
 from rollouts.dreams.policy import Policy, SamplerSettings
 from rollouts.dreams.text import MiniLM, TextEncoder, split
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, attend
@@ -25,7 +27,7 @@ def test_a_dream_has_the_documented_shapes(policy):
     dream = policy.dream(FRAME, PROMPT, n=2, seed=3)[1]
     assert dream.frames.shape == (13, 64, 64, 3)
     assert (dream.frames[0] == FRAME).all()
-    assert dream.latents.shape == (12, 12, 8, 8)
+    assert dream.latents.shape == (12, 16, 1, 1)
     assert dream.actions.shape == (12, 5)
     assert dream.path.shape == dream.path_pixels.shape == (13, 2)
     assert 0 <= dream.success <= 1
@@ -75,17 +77,20 @@ def test_it_imagines_start_frames_from_words(policy):
 def test_choose_takes_the_best_accepted_dream(policy):
     plan = policy.plan(np.stack([FRAME, FRAME]), [PROMPT, PROMPT], seeds=[[0, 1], [2, 3]])
     good, bad = kinematics.Verdict(), kinematics.Verdict((kinematics.Check("speed", 2.0, 1.0),))
-    chosen = type(plan)(plan.latents, plan.actions, plan.paths, [good, bad, bad, bad], np.array([0.0, 9.0, 1.0, 2.0]), plan.successes)
+    chosen = replace(plan, verdicts=[good, bad, bad, bad], values=np.array([0.0, 9.0, 1.0, 2.0]))
     assert policy.choose(chosen, 2).tolist() == [0, 3]
 
 
 # ---------------------------------------------------------------------- transformer and flow
 
 
+CLIP = TransformerConfig().latent_shape
+
+
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1, start_tokens=True))
+    model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
     torch.nn.init.normal_(model.head.weight, std=0.1)
     torch.nn.init.normal_(model.time_modulation.weight, std=0.1)
     return model.eval()
@@ -97,16 +102,37 @@ def context_of(network, start, length=5):
     return network.encode_context(start, text, torch.ones(len(start), length, dtype=torch.bool))
 
 
-def test_an_untrained_network_predicts_the_start_frame():
-    fresh = VideoTransformer(TransformerConfig(width=32, layers=1, heads=1))
+def test_the_start_frame_and_the_text_matter(network):
     start = torch.randn(2, 12, 8, 8)
-    out = fresh.predict(torch.randn(2, 12, 12, 8, 8), torch.tensor([0.3, 0.9]), context_of(fresh, start))
-    torch.testing.assert_close(out, start[:, None].expand_as(out))
+    x, t = torch.randn(1, *CLIP), torch.tensor([0.9])
+    one, other = (network.predict(x, t, context_of(network, start[i : i + 1])) for i in range(2))
+    assert not torch.allclose(one, other, atol=1e-3)
+    blind = network.encode_context(start[:1], torch.zeros(1, 1, 384), torch.zeros(1, 1, dtype=torch.bool))
+    assert not torch.allclose(one, network.predict(x, t, blind), atol=1e-3)
+
+
+def test_what_the_grounder_finds_reaches_the_future(network):
+    start, x, t = torch.randn(1, 12, 8, 8), torch.randn(1, *CLIP), torch.tensor([0.9])
+    torch.nn.init.normal_(network.goal[-1].weight, std=0.1)
+    before = network.predict(x, t, context_of(network, start))
+    with torch.no_grad():
+        network.grounder.places += 1.0
+    assert not torch.allclose(before, network.predict(x, t, context_of(network, start)), atol=1e-3)
+
+
+def test_an_untrained_motion_codec_decodes_to_the_start_frame():
+    motion, start = MotionCodec(MotionConfig(width=16, layers=1)), torch.randn(2, 12, 8, 8)
+    frames = torch.randn(2, 3, 12, 8, 8)
+    codes = motion.encode(frames, start)
+    assert codes.shape == (2, 3, 64, 1, 1)
+    torch.testing.assert_close(motion.decode(codes, start), start[:, None].expand_as(frames))
+    assert motion.still(start, 5).shape == (2, 5, 64, 1, 1)
+    torch.testing.assert_close(motion.still(start)[:, 0], motion.encode(start[:, None], start)[:, 0])
 
 
 def test_the_context_is_shared_between_rollouts(network):
     start = torch.randn(1, 12, 8, 8)
-    x, t = torch.randn(3, 12, 12, 8, 8), torch.full((3,), 0.6)
+    x, t = torch.randn(3, *CLIP), torch.full((3,), 0.6)
     shared = network.predict(x, t, context_of(network, start).repeat(3))
     apart = torch.cat([network.predict(x[i : i + 1], t[:1], context_of(network, start)) for i in range(3)])
     torch.testing.assert_close(shared, apart, atol=1e-4, rtol=1e-4)
@@ -114,7 +140,7 @@ def test_the_context_is_shared_between_rollouts(network):
 
 def test_padding_of_the_text_changes_nothing(network):
     start, text = torch.randn(1, 12, 8, 8), torch.randn(1, 4, 384)
-    x, t = torch.randn(1, 12, 12, 8, 8), torch.tensor([0.5])
+    x, t = torch.randn(1, *CLIP), torch.tensor([0.5])
     plain = network.predict(x, t, network.encode_context(start, text, torch.ones(1, 4, dtype=torch.bool)))
     padded_text = torch.cat([text, torch.randn(1, 3, 384)], 1)
     mask = torch.tensor([[True] * 4 + [False] * 3])
@@ -123,7 +149,7 @@ def test_padding_of_the_text_changes_nothing(network):
 
 def test_dropped_text_equals_no_text(network):
     start = torch.randn(1, 12, 8, 8)
-    x, t = torch.randn(1, 12, 12, 8, 8), torch.tensor([0.5])
+    x, t = torch.randn(1, *CLIP), torch.tensor([0.5])
     text, mask = torch.randn(1, 4, 384), torch.ones(1, 4, dtype=torch.bool)
     dropped = network.encode_context(start, text, mask, torch.tensor([True]))
     empty = network.encode_context(start, torch.zeros(1, 1, 384), torch.zeros(1, 1, dtype=torch.bool))
@@ -134,18 +160,6 @@ def test_dropped_text_equals_no_text(network):
 def test_too_long_a_text_is_refused(network):
     with pytest.raises(ValueError, match="at most 16"):
         context_of(network, torch.randn(1, 12, 8, 8), length=17)
-
-
-def test_parts_of_a_clip_know_which_parts_they_are(network):
-    x, t, start = torch.randn(2, 12, 12, 8, 8), torch.tensor([0.3, 0.9]), torch.randn(2, 12, 8, 8)
-    context = context_of(network, start)
-    whole = network.predict(x, t, context)
-    torch.testing.assert_close(whole, network.predict(x, t, context, tubelets=torch.arange(6)))
-    first, last = x[:, :2], x[:, -2:]
-    assert network.predict(first, t, context, tubelets=torch.tensor([0])).shape == first.shape
-    early = network.predict(last, t, context, tubelets=torch.tensor([0]))
-    late = network.predict(last, t, context, tubelets=torch.tensor([5]))
-    assert not torch.allclose(early, late)
 
 
 def test_attention_by_matrix_products_is_attention():
@@ -169,7 +183,7 @@ def test_fused_velocities_do_not_drift_and_do_not_jitter():
 
 
 def test_velocity_and_x_prediction_agree(network):
-    start, x = torch.randn(2, 12, 8, 8), torch.randn(2, 12, 12, 8, 8)
+    start, x = torch.randn(2, 12, 8, 8), torch.randn(2, *CLIP)
     noise, t = torch.randn_like(x), torch.tensor([0.4, 0.8])
     context = context_of(network, start)
     error = flow.velocity_error(network, x, context, noise=noise, t=t)
@@ -243,15 +257,15 @@ def test_the_sentence_encoder_puts_a_paraphrase_nearer_than_another_object():
 
 
 def test_kinematic_check_finds_each_violation():
-    still = np.zeros((12, 5))
+    still = arms = np.zeros((12, 2))
     path = kinematics.integrate(np.zeros(2), still, 3.0)
-    assert kinematics.check(still, path, path, fps=3.0).accepted
+    assert kinematics.check(still, arms, path, path, fps=3.0).accepted
     fast = still.copy()
     fast[4, 0] = 3.0
-    verdict = kinematics.check(fast, kinematics.integrate(np.zeros(2), fast, 3.0), path, fps=3.0)
+    verdict = kinematics.check(fast, arms, kinematics.integrate(np.zeros(2), fast, 3.0), path, fps=3.0)
     assert {"speed", "acceleration", "jerk", "teleport"} <= set(verdict.violated)
     far = path + 5
-    assert "workspace" in kinematics.check(still, far, far, fps=3.0).violated
+    assert "workspace" in kinematics.check(still, arms, far, far, fps=3.0).violated
     assert verdict.to_dict()["accepted"] is False
     with pytest.raises(ValueError, match="must be positive"):
         kinematics.Limits(speed=0)

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from labeling import services
-from labeling.errors import Conflict, NotYours
+from labeling.errors import Conflict
 from labeling.models import AnnotatorProfile, Comparison, Lease
 
 pytestmark = pytest.mark.django_db

@@ -1,6 +1,7 @@
 """Demonstrations on disk, clips, recipes and the resumable loop, on tiny networks and a few real episodes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,10 +10,12 @@ import torch
 
 from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
+from rollouts.dreams.motion import MotionCodec, MotionConfig, SceneCodec
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import ProbeNet
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, image_config
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.env import HouseholdEnv
 from rollouts.worlds.household.factors import OBJECTS
@@ -23,7 +26,7 @@ from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
 from training.learn.lerobot import export
 from training.learn.loop import Loop, LoopSettings
 from training.learn.pretrain import train_stage
-from training.learn.recipes import CodecRecipe, IdmRecipe, ProbeRecipe, StartFrameRecipe, WorldModelRecipe
+from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, MotionRecipe, ProbeRecipe, SceneRecipe, StartFrameRecipe, WorldModelRecipe
 from training.learn.value import clip_values, train_value_head, value_data, value_figures
 
 TINY_CODEC = CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8))
@@ -83,24 +86,31 @@ def test_plan_clauses_follow_the_prompt(clips):
 
 def recipes(clips):
     torch.manual_seed(0)
+    motion = MotionCodec(MotionConfig(width=16, layers=1)).requires_grad_(False)
+    clips.encode_motion(motion)
     world = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
-    image = VideoTransformer(TransformerConfig(frames=1, tubelet=1, width=32, layers=1, heads=1, start=False, text_tokens=16))
+    grounder = Grounder(width=16)
+    scene = SceneCodec(MotionConfig(code=256, width=16, layers=1))
+    learner = MotionCodec(MotionConfig(width=16, layers=1))
+    image = VideoTransformer(replace(image_config(), width=32, layers=1, heads=1))
     codec, idm, probe = Codec(TINY_CODEC), InverseDynamics(width=16), ProbeNet(entities=14, width=8)
     return {
         "codec": (CodecRecipe(codec, clips, 8), codec),
+        "motion": (MotionRecipe(learner, clips, 16), learner),
+        "grounder": (GroundingRecipe(grounder, clips, 16), grounder),
+        "scene": (SceneRecipe(scene, clips, 8), scene),
         "world_model": (WorldModelRecipe(world, clips, 4), world),
-        "start_frames": (StartFrameRecipe(image, clips, 4), image),
+        "start_frames": (StartFrameRecipe(image, SceneCodec(MotionConfig(code=256, width=16, layers=1)), clips, 4), image),
         "idm": (IdmRecipe(idm, clips, 4), idm),
         "probe": (ProbeRecipe(probe, clips, 8), probe),
     }
 
 
-@pytest.mark.parametrize("name", ["codec", "world_model", "start_frames", "idm", "probe"])
+@pytest.mark.parametrize("name", ["codec", "motion", "grounder", "scene", "world_model", "start_frames", "idm", "probe"])
 def test_every_recipe_learns(clips, tmp_path, name):
     recipe, model = recipes(clips)[name]
 
     def loss():
-        recipe.progress = 1.0  # of whole clips, before and after
         with torch.no_grad():
             return np.mean([float(recipe(torch.Generator().manual_seed(10_000 + i))[0]) for i in range(6)])
 
@@ -134,7 +144,7 @@ def test_a_clip_with_contact_is_worth_nothing(clips):
 
 def test_the_value_head_learns_and_is_measured(clips):
     model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1)).eval()
-    data = value_data(model, clips, 48, layer=0, seed=0)
+    data = value_data(model, MotionCodec(), clips, 48, layer=0, seed=0)
     from rollouts.dreams.value_head import ValueHead
 
     torch.manual_seed(0)
@@ -160,6 +170,8 @@ def test_the_world_model_is_watched_while_it_trains(clips, tmp_path):
     torch.manual_seed(0)
     published = []
     weights.save_part(tmp_path, "codec", Codec(TINY_CODEC))
+    weights.save_part(tmp_path, "motion", MotionCodec(MotionConfig(width=16, layers=1)))
+    weights.save_part(tmp_path, "grounder", Grounder())
     settings = LoopSettings(steps=10, warmup=2, log_every=1)
     train_stage("world_model", clips, tmp_path, settings, batch=2, held=clips, publish=lambda *line: published.append(line))
     assert "held_out/t0.5" in published[9][2]

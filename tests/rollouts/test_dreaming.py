@@ -130,8 +130,8 @@ def test_variations_approach_the_frame_and_end_in_it(tiny_version):
     def away(closeness):
         return np.abs(imagine_like(policy, "a dog", like=7, closeness=closeness, n=3, seed=100) - frame).mean()
 
-    assert away(1.0) == 0
-    assert away(0.95) < away(0.5)
+    assert away(1.0) < 1.5  # of 255: batches of other sizes round otherwise in bfloat16
+    assert away(1.0) < away(0.95) < away(0.5)
     np.testing.assert_array_equal(imagine_like(policy, "a dog", like=7, closeness=0, n=1, seed=9), policy.imagine("a dog", n=1, seed=9))
     with pytest.raises(ValueError, match="closeness"):
         imagine_like(policy, "a dog", like=7, closeness=2, n=1)

@@ -6,7 +6,11 @@ from rollouts.dreams.value_head import ValueHead
 from training.learn.preferences import PreferenceData, TextTable
 from training.learn.value_refresh import ValueHeadSettings, extract, fit_scale, fold_of, refresh, scores
 
-CONFIG = TransformerConfig(frames=4, tubelet=2, patch=2, channels=2, grid=4, width=32, layers=2, heads=2, text_width=6, text_tokens=8)
+CONFIG = TransformerConfig(frames=4, patch=2, channels=2, grid=4, width=32, layers=2, heads=2, text_width=6, text_tokens=8, start_channels=2, start_grid=4)
+
+
+def still(start):
+    return start[:, None].expand(-1, 4, -1, -1, -1)
 
 
 def encode_text(prompts):
@@ -54,7 +58,7 @@ SETTINGS = ValueHeadSettings(steps=60, batch=16, learning_rate=3e-3, folds=3, no
 def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_before():
     head, network = parts()
     data, text = judged_data()
-    _, report = refresh(head, network, data, text, SETTINGS)
+    _, report = refresh(head, network, data, text, SETTINGS, still)
     after = report["after"]
     assert after["pairs"] == 21
     assert after["pair_accuracy"]["value"] > 0.9
@@ -66,9 +70,9 @@ def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_befo
 def test_a_frozen_clip_does_not_win():
     head, network = parts()
     data, text = judged_data()
-    new, report = refresh(head, network, data, text, SETTINGS)
+    new, report = refresh(head, network, data, text, SETTINGS, still)
     assert report["after"]["beats_frozen"]["value"] > 0.9
-    features = extract(network, head.layer, data, text, SETTINGS)
+    features = extract(network, head.layer, data, text, SETTINGS, still)
     movers = list(range(0, 48, 2))
     assert (scores(new, features.clip[:, movers])[1] > scores(new, features.frozen[:, movers])[1]).float().mean() > 0.9
 
@@ -77,8 +81,8 @@ def test_the_old_head_is_left_alone_and_the_result_repeats():
     head, network = parts()
     data, text = judged_data()
     kept = {name: value.clone() for name, value in head.state_dict().items()}
-    one, _ = refresh(head, network, data, text, SETTINGS)
-    two, _ = refresh(head, network, data, text, SETTINGS)
+    one, _ = refresh(head, network, data, text, SETTINGS, still)
+    two, _ = refresh(head, network, data, text, SETTINGS, still)
     for name, value in head.state_dict().items():
         torch.testing.assert_close(value, kept[name])
     for name, value in one.state_dict().items():
@@ -94,7 +98,7 @@ def test_a_head_without_choices_is_unchanged():
     head, network = parts()
     data, text = judged_data()
     data.judgements = []
-    new, report = refresh(head, network, data, text, SETTINGS)
+    new, report = refresh(head, network, data, text, SETTINGS, still)
     assert report["after"]["pair_accuracy"] is None
     for name, value in head.state_dict().items():
         torch.testing.assert_close(value, new.state_dict()[name])

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from rollouts.dreams.motion import MotionCodec
 from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, pool, split
 
 from .collect import read_shard
@@ -30,7 +31,8 @@ class Clips:
     frames uint8 [F, H, W, 3]; actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the
     last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent;
     episode int64 [F]; starts int64: frames from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
-    clause indices, -1 for none; latents (after `encode`) [F, C, h, w].
+    clause indices, -1 for none; latents (after `encode`) [F, C, h, w]; codes (after `encode_motion`) float16
+    [len(starts), T, Z, 1, 1].
     """
 
     frames: torch.Tensor
@@ -48,6 +50,7 @@ class Clips:
     meta: list[dict]
     horizon: int
     latents: torch.Tensor | None = None
+    codes: torch.Tensor | None = None
     words: ClauseTable | None = None
 
     @property
@@ -82,6 +85,22 @@ class Clips:
         if cache is not None:
             save_file({"latents": self.latents.cpu().contiguous()}, cache, metadata={"key": key})
         return self
+
+    @torch.no_grad()
+    def encode_motion(self, motion: MotionCodec, batch: int = 64) -> Clips:
+        """Fills `codes` of every clip; `encode` comes before."""
+        assert self.latents is not None
+        parts = []
+        for starts in self.starts.split(batch):
+            latents = self.latents[self.window(starts)].float()
+            parts.append(motion.encode(latents[:, 1:], latents[:, 0]).half())
+        self.codes = torch.cat(parts)
+        return self
+
+    def motion(self, starts: torch.Tensor) -> torch.Tensor:
+        """Codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B]."""
+        assert self.codes is not None
+        return self.codes[torch.searchsorted(self.starts, starts)].float()
 
 
 def _cache_key(codec: torch.nn.Module, clips: Clips) -> str:

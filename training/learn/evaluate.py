@@ -201,7 +201,7 @@ def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None
     with torch.no_grad():
         starts = policy.encode(frames)
     for episode, row, start in zip(episodes, best, starts, strict=True):
-        episode.adopt(plan.actions[row], plan.latents[row], start, float(plan.successes[row]))
+        episode.adopt(plan.actions[row], plan.frames[row], start, float(plan.successes[row]))
 
 
 @torch.no_grad()

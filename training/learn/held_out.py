@@ -54,10 +54,9 @@ def euler_sample(model: WorldModel, start_BCHW: Tensor, text: Any, noise_BTCHW: 
     return x
 
 
-def motion_magnitude(clips_BTCHW: Tensor, start_BCHW: Tensor) -> float:
-    """Mean absolute change of the latents from frame to frame, the start frame included."""
-    whole = torch.cat([start_BCHW[:, None], clips_BTCHW], dim=1)
-    return float(whole.diff(dim=1).abs().mean())
+def motion_magnitude(clips_BTCHW: Tensor) -> float:
+    """Mean absolute change of the latents from frame to frame."""
+    return float(clips_BTCHW.diff(dim=1).abs().mean())
 
 
 class HeldOut:
@@ -179,7 +178,7 @@ class HeldOut:
         noise = torch.randn(batch.winner_PTCHW.shape, generator=g).to(self.device)
         batch = batch.to(self.device)
         clips = euler_sample(model, batch.start_PCHW, batch.text, noise, self.settings.motion_steps)
-        return motion_magnitude(clips, batch.start_PCHW)
+        return motion_magnitude(clips)
 
     def alarms(self, step: int, metrics: dict[str, Any]) -> list[Alarm]:
         """What in these metrics tends to precede a spoiled model."""

@@ -1,8 +1,7 @@
 """The training loop that every recipe here shares: Muon + AdamW, warm-up and decay, EMA, resumable safetensors checkpoints.
 One process, or several under torchrun, each with batches of its own.
 
-A recipe is a module whose `forward(step_generator)` returns (loss, metrics); one with an attribute `progress` is told how
-far the run is, 0..1, for a curriculum. The loop knows nothing else about it.
+A recipe is a module whose `forward(step_generator)` returns (loss, metrics); the loop knows nothing else about it.
 """
 
 from __future__ import annotations
@@ -104,8 +103,6 @@ class Loop:
         sums: dict[str, torch.Tensor] = {}
         while self.progress < 1.0 and not self.should_stop():
             self._set_rate()
-            if hasattr(self.recipe, "progress"):
-                self.recipe.progress = self.progress  # type: ignore[assignment]
             # Every step has its own generator: a resumed run draws what the uninterrupted one would have drawn.
             seed = (settings.seed * 1_000_003 + self.step) * self.world.size + self.world.rank
             generator = torch.Generator(device=device).manual_seed(seed)

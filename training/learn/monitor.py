@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rollouts.dreams import flow
 from rollouts.dreams.codec import Codec
+from rollouts.dreams.motion import MotionCodec
 from rollouts.dreams.transformer import VideoTransformer
 
 from .clips import Clips, clip_text
@@ -55,15 +56,17 @@ class Monitor:
 class WorldModelMonitor(Monitor):
     """Also judges the averaged world model on held-out clips every `every` steps."""
 
-    def __init__(self, directory: Path, held: Clips, codec: Codec, average: Callable[[], nn.Module], *, every: int, clips: int = 64, publish=None):
+    def __init__(
+        self, directory: Path, held: Clips, codec: Codec, motion: MotionCodec, average: Callable[[], nn.Module], *, every: int, clips: int = 64, publish=None
+    ):
         super().__init__(directory, publish=publish)
-        self.held, self.codec, self.average, self.every, self.clips = held, codec, average, every, clips
+        self.held, self.codec, self.motion, self.average, self.every, self.clips = held, codec, motion, average, every, clips
 
     def __call__(self, step: int, metrics: dict) -> None:
         if step % self.every == 0:
             model: VideoTransformer = self.average()  # type: ignore[assignment]
             metrics = metrics | validation(model, self.held, self.clips)
-            self.image(step, "dreams", strips(model, self.codec, self.held))
+            self.image(step, "dreams", strips(model, self.codec, self.motion, self.held))
         super().__call__(step, metrics)
 
 
@@ -76,23 +79,23 @@ def validation(model: VideoTransformer, held: Clips, count: int) -> dict[str, fl
     found = {}
     for level in LEVELS:
         generator = torch.Generator(device).manual_seed(2)
-        error, _, _ = recipe.errors(starts, generator, times=torch.full((count,), level, device=device))
+        error = recipe.errors(starts, generator, times=torch.full((count,), level, device=device))
         found[f"held_out/t{level}"] = float(error.mean())
     found["held_out/flow"] = float(np.mean(list(found.values())))
     return found
 
 
 @torch.no_grad()
-def strips(model: VideoTransformer, codec: Codec, held: Clips, *, steps: int = 10) -> np.ndarray:
+def strips(model: VideoTransformer, codec: Codec, motion: MotionCodec, held: Clips, *, steps: int = 10) -> np.ndarray:
     """uint8 [H, W, 3]: for STRIP_ROWS held-out clips the real future above the dreamed one, every other frame."""
     assert held.latents is not None
     starts = held.draw(STRIP_ROWS, torch.Generator(held.device).manual_seed(3))
     window = held.window(starts)
     text, mask = clip_text(held, starts, model.config.text_tokens, plan=0.0)
-    context = model.encode_context(held.latents[starts].float(), text, mask)
-    c = model.config
-    noise = torch.randn(STRIP_ROWS, c.frames, c.channels, c.grid, c.grid, generator=torch.Generator().manual_seed(4)).to(held.device)
-    dreamed = codec.decode_uint8(flow.sample(model, context, noise, steps=steps)).cpu().numpy()
+    start = held.latents[starts].float()
+    context = model.encode_context(start, text, mask)
+    noise = torch.randn(STRIP_ROWS, *model.config.latent_shape, generator=torch.Generator().manual_seed(4)).to(held.device)
+    dreamed = codec.decode_uint8(motion.decode(flow.sample(model, context, noise, steps=steps), start)).cpu().numpy()
     real = held.frames[window].cpu().numpy()
     rows = []
     for row in range(STRIP_ROWS):

@@ -26,7 +26,7 @@ class PolicyFlow:
         return cls(network)
 
     def encode_context(self, start_latents: Tensor, text: tuple[Tensor, Tensor], copies: int = 1) -> Context:
-        """start_latents [B, C, h, w]; text (states [B, L, width], mask bool [B, L])."""
+        """start_latents [B, C, h, w], of the frame codec; text (states [B, L, width], mask bool [B, L])."""
         states, mask = text
         context = self.network.encode_context(start_latents, states, mask)
         if copies == 1:
@@ -35,9 +35,9 @@ class PolicyFlow:
             [torch.cat([key] * copies) for key in context.keys],
             [torch.cat([value] * copies) for value in context.values],
             None if context.mask is None else torch.cat([context.mask] * copies),
-            None if context.start is None else torch.cat([context.start] * copies),
+            None if context.summary is None else torch.cat([context.summary] * copies),
         )
 
     def velocity(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
-        """[B, T, C, h, w]; bounded near t = 0 as in ``rollouts.dreams.flow``."""
+        """[B, T, Z, 1, 1]; bounded near t = 0 as in ``rollouts.dreams.flow``."""
         return velocity(self.network, x_t, t, context)

@@ -17,15 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
+from rollouts.dreams.motion import MotionCodec, SceneCodec
 from rollouts.dreams.policy import base_config
 from rollouts.dreams.precision import native_bfloat16
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.text import MiniLM, tabulate
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, image_config
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
@@ -34,20 +37,24 @@ from .clips import ClauseTable, Clips, load_clips
 from .distributed import World, join_world
 from .loop import Loop, LoopSettings
 from .monitor import Monitor, WorldModelMonitor
-from .recipes import CodecRecipe, IdmRecipe, ProbeRecipe, StartFrameRecipe, WorldModelRecipe
+from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, MotionRecipe, ProbeRecipe, SceneRecipe, StartFrameRecipe, WorldModelRecipe
 
-STAGES = ("codec", "world_model", "start_frames", "idm", "probe")
+STAGES = ("codec", "motion", "motion_decoder", "grounder", "world_model", "scene", "start_frames", "idm", "probe")
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
 DEFAULTS = {
     "codec": LoopSettings(steps=6_000, lr=1.5e-3, ema=0.999, warmup=200),
+    "motion": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.5),
+    "motion_decoder": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.8),
     "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
+    "grounder": LoopSettings(steps=12_000, lr=1e-3, ema=0.998, warmup=60),
+    "scene": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.5),
     "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "world_model": 64, "start_frames": 128, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "motion": 256, "motion_decoder": 256, "world_model": 128, "grounder": 128, "scene": 128, "start_frames": 128, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -84,12 +91,14 @@ def train_stage(
     batch: int,
     held: Clips | None = None,
     compiled: bool = False,
+    warm: bool = False,
     world: World | None = None,
     publish: Callable[[str, int, dict], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> None:
     """Trains one part to `out/<name>.safetensors`; its checkpoints and logs lie in `out/runs/<name>`.
 
+    With `warm` the world model starts from the one that lies in `out`.
     With `held`, clips that are not trained on, the world model is validated on them as it trains. `publish(part, step,
     metrics)` is called with every line of the log.
     """
@@ -103,13 +112,35 @@ def train_stage(
         codec = weights.load_part(out, "codec", device)
         if clips.latents is None:
             clips.encode(codec, cache=out / "latents.safetensors")
-        if name == "world_model":
-            model = VideoTransformer(TransformerConfig(frames=clips.horizon)).to(device)
+        if name == "motion":
+            model = MotionCodec().to(device)
+            recipe = MotionRecipe(model, clips, batch)
+            muon = list(model.blocks)
+        elif name == "motion_decoder":
+            model = weights.load_part(out, "motion", device).train()
+            recipe = MotionRecipe(model, clips, batch, decoder_only=True)  # type: ignore[arg-type]
+            muon = list(model.blocks)  # type: ignore[arg-type]
+        elif name == "world_model":
+            motion: MotionCodec = weights.load_part(out, "motion", device)  # type: ignore[assignment]
+            clips.encode_motion(motion)
+            model = VideoTransformer(TransformerConfig(frames=clips.horizon, channels=motion.config.code)).to(device)
+            if warm:
+                before = {key: value.float() for key, value in load_file(out / f"{name}.safetensors").items()}
+                fresh = model.load_state_dict(before, strict=False).missing_keys
+                print(f"trained on from {out / name}; fresh: {', '.join(fresh) or 'nothing'}", flush=True)
+            model.grounder.load_state_dict(weights.load_part(out, "grounder", device).state_dict())  # type: ignore[union-attr]
             recipe = WorldModelRecipe(model, clips, batch)
             muon = list(model.blocks)
+        elif name == "grounder":
+            model = Grounder().to(device)
+            recipe = GroundingRecipe(model, clips, batch)
+        elif name == "scene":
+            model = SceneCodec().to(device)
+            recipe = SceneRecipe(model, clips, batch)
+            muon = list(model.blocks)
         elif name == "start_frames":
-            model = VideoTransformer(TransformerConfig(frames=1, tubelet=1, layers=4, start=False, text_tokens=16)).to(device)
-            recipe = StartFrameRecipe(model, clips, batch)
+            model = VideoTransformer(image_config()).to(device)
+            recipe = StartFrameRecipe(model, weights.load_part(out, "scene", device), clips, batch)  # type: ignore[arg-type]
             muon = list(model.blocks)
         elif name == "idm":
             model = InverseDynamics().to(device)
@@ -124,17 +155,17 @@ def train_stage(
     if loop.world.is_main:
         loop.log = Monitor(directory, publish=publish)
         if name == "world_model" and held is not None:
-            held.encode(codec)
+            held.encode(codec).encode_motion(motion)
             every = settings.log_every * 10
-            loop.log = WorldModelMonitor(directory, held, codec, lambda: loop.average, every=every, publish=publish)  # type: ignore[arg-type]
+            loop.log = WorldModelMonitor(directory, held, codec, motion, lambda: loop.average, every=every, publish=publish)  # type: ignore[arg-type]
     if compiled:
         compile_parts(model)
     average = loop.run()
     if not loop.world.is_main:
         return
-    if isinstance(recipe, CodecRecipe):
+    if isinstance(recipe, (CodecRecipe, MotionRecipe, SceneRecipe)) and name != "motion_decoder":
         recipe.normalise(average)  # type: ignore[arg-type]
-    weights.save_part(out, name, average, **base_config())
+    weights.save_part(out, "motion" if name == "motion_decoder" else name, average, **base_config())
     notes = out / f"{name}.json"
     notes.write_text(
         json.dumps(
@@ -155,8 +186,8 @@ def train_stage(
 
 def compile_parts(model: torch.nn.Module) -> None:
     """torch.compile the methods that recipes call; a minute once, worth it on a GPU only."""
-    for method in ("predict", "encode_context", "forward"):
-        if (method != "forward" or not isinstance(model, VideoTransformer)) and hasattr(model, method):
+    for method in ("predict", "encode_context", "picture", "forward"):
+        if (method != "forward" or not isinstance(model, (VideoTransformer, MotionCodec))) and hasattr(model, method):
             setattr(model, method, torch.compile(getattr(model, method)))
 
 
@@ -170,6 +201,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--clauses", type=Path, default=None, help="cache of encoded clauses")
     parser.add_argument("--max-shards", type=int, default=0)
+    parser.add_argument("--warm", action="store_true", help="the world model starts from the one in --out, if no run is under way")
     parser.add_argument("--compile", action="store_true")
     with join_world() as world:
         run(parser.parse_args(), world)
@@ -192,7 +224,8 @@ def run(options: argparse.Namespace, world: World) -> None:
         base = DEFAULTS[name]
         limits = {"steps": options.steps or base.steps, "seconds": float(seconds or options.seconds)}
         settings = LoopSettings(**{**vars(base), **limits, "bf16": native_bfloat16(world.device)})
-        train_stage(name, clips, options.out, settings, batch=options.batch or BATCHES[name], held=held, compiled=options.compile, world=world)
+        batch = options.batch or BATCHES[name]
+        train_stage(name, clips, options.out, settings, batch=batch, held=held, compiled=options.compile, warm=options.warm, world=world)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ from torch import nn
 
 from rollouts.dreams.codec import Codec
 from rollouts.dreams.flow import sample_times, velocity_error
+from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
+from rollouts.dreams.motion import MotionCodec, SceneCodec
 from rollouts.dreams.probe import DOG, ROBOT, ProbeNet
 from rollouts.dreams.transformer import VideoTransformer
 from rollouts.worlds.household.camera import to_frame
+from rollouts.worlds.household.env import CONTROL_HZ
+from rollouts.worlds.household.factors import OBJECTS
+from rollouts.worlds.household.tasks import all_prompts, parse
 
-from .clips import Clips, clip_text
+from .clips import Clips, clause_indices, clip_text
 
 
 class CodecRecipe(nn.Module):
@@ -75,88 +80,173 @@ class CodecRecipe(nn.Module):
         codec.scale.copy_(raw.std((0, 2, 3)))
 
 
+class MotionRecipe(nn.Module):
+    """Reconstruction of a frame's latents from its motion code and the start frame; what moved weighs more. Noise on the codes makes
+    nearby codes decode alike, so that the flow's small errors stay small in the picture. decoder_only: codes stay what they are, so that a
+    world model of them stays valid."""
+
+    def __init__(self, codec: MotionCodec, clips: Clips, batch: int, *, noise: float = 0.15, emphasis: float = 4.0, decoder_only: bool = False):
+        super().__init__()
+        codec.look.requires_grad_(not decoder_only)
+        self.codec, self.clips, self.batch, self.noise, self.emphasis = codec, clips, batch, noise, emphasis
+
+    def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        clips = self.clips
+        assert clips.latents is not None
+        first = clips.draw(self.batch, generator)
+        other = first + torch.randint(clips.horizon + 1, first.shape, generator=generator, device=first.device)
+        start, latents = clips.latents[first].float(), clips.latents[other].float()
+        code = self.codec.raw_code(latents, start)
+        noise = torch.randn(code.shape, generator=generator, device=code.device) * self.noise
+        error = (self.codec.picture(code + noise, start) - latents).square()
+        moved = ((latents - start).square().mean(1, keepdim=True) > 0.25).float()
+        weight = 1 + self.emphasis * moved
+        with torch.no_grad():
+            moving = (error.mean(1, keepdim=True) * moved).sum() / moved.sum().clamp(min=1)
+        return (weight * error).mean() / weight.mean(), {"mse": error.detach().mean(), "moving_mse": moving}
+
+    @torch.no_grad()
+    def normalise(self, codec: MotionCodec, pairs: int = 8192) -> None:
+        """Sets the codec's `shift` and `scale` from the data."""
+        clips = self.clips
+        assert clips.latents is not None
+        generator = torch.Generator(clips.device).manual_seed(7)
+        first = clips.draw(pairs, generator)
+        other = first + torch.randint(1, clips.horizon + 1, first.shape, generator=generator, device=first.device)
+        raw = torch.cat([codec.raw_code(clips.latents[o].float(), clips.latents[f].float()) for f, o in zip(first.split(512), other.split(512), strict=True)])
+        codec.shift.copy_(raw.mean(0))
+        codec.scale.copy_(raw.std(0).clamp(min=1e-3))
+
+
+class GroundingRecipe(nn.Module):
+    """Where is the object that a prompt names? Any frame with any prompt about any object, present or not; some prompts
+    are followed by a plan that has nothing to do with them."""
+
+    def __init__(self, net: Grounder, clips: Clips, batch: int, *, jitter: float = 0.15, plan: float = 0.3):
+        super().__init__()
+        assert clips.words is not None
+        self.net, self.clips, self.batch, self.jitter, self.plan = net, clips, batch, jitter, plan
+        prompts: list[list[str]] = [[] for _ in OBJECTS]
+        for prompt in all_prompts():
+            target = parse(prompt).target
+            if target:
+                prompts[OBJECTS.index(target)].append(prompt)
+        most = max(map(len, prompts))  # shorter lists go round again
+        cycled = [[[own[i % len(own)]] for i in range(most)] for own in prompts]
+        self.prompts = torch.stack([clause_indices(own, clips.words, 2) for own in cycled]).to(clips.device)
+
+    def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        clips, n, device = self.clips, self.batch, self.clips.device
+        assert clips.latents is not None
+        assert clips.words is not None
+
+        def draw(limit: int, *shape: int) -> torch.Tensor:
+            return torch.randint(limit, shape or (n,), generator=generator, device=device)
+
+        pick = draw(len(clips.latents))
+        latents = clips.latents[pick].float()
+        latents = latents + self.jitter * torch.rand(n, 1, 1, 1, generator=generator, device=device) * torch.randn(
+            latents.shape, generator=generator, device=device
+        )
+        there = ~clips.objects[pick][..., 0].isnan()
+        # Mostly objects that are there: one in six or so of those that are not.
+        which = torch.multinomial(there.float() + 0.05, 1, generator=generator)[:, 0]
+        place, present = clips.objects[pick, which], there[torch.arange(n, device=device), which]
+        plans = clips.phase[draw(len(clips.phase), n, 4)]
+        plans = torch.where(torch.rand(n, 1, generator=generator, device=device) < self.plan, plans, -1)
+        text, mask = clips.words.pack(self.prompts[which, draw(self.prompts.shape[1])], plans, 16)
+        logit, xy = self.net(latents, text, mask)
+        error = F.smooth_l1_loss(xy, place.nan_to_num(), beta=0.1, reduction="none").sum(-1) * present
+        mae = ((xy.detach() - place.nan_to_num()).norm(dim=-1) * present).sum() / present.sum()
+        return F.binary_cross_entropy_with_logits(logit, present.float()) + 4 * error.mean(), {"place_error": mae}
+
+
 class WorldModelRecipe(nn.Module):
-    """Flow matching of the future frames; the start frame is given and not part of the loss.
+    """Flow matching of the motion codes of the future frames; the start frame is given and not part of the loss."""
 
-    emphasis: how much more latents that differ from the start frame weigh. Most of a room stands still and is soon right;
-    what the model has to learn moves. parts: until `parts_until` of the run a step trains on this share of the tubelets of
-    its clips, drawn at random: where things go and how they look is learned from parts for a part of the price; how
-    neighbouring frames hang together needs whole clips, in the end.
-    """
-
-    def __init__(
-        self,
-        model: VideoTransformer,
-        clips: Clips,
-        batch: int,
-        *,
-        drop_text: float = 0.1,
-        plan: float = 0.3,
-        emphasis: float = 2.0,
-        parts: float = 0.5,
-        parts_until: float = 0.7,
-    ):
+    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3):
         super().__init__()
         self.model, self.clips, self.batch = model, clips, batch
-        self.drop_text, self.plan, self.emphasis = drop_text, plan, emphasis
-        self.parts, self.parts_until, self.progress = parts, parts_until, 0.0
+        self.drop_text, self.plan = drop_text, plan
+        model.grounder.requires_grad_(False)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
-        tubelets = None
-        if self.progress < self.parts_until:
-            count = self.model.config.frames // self.model.config.tubelet
-            order = torch.randperm(count, generator=generator, device=starts.device)
-            tubelets = order[: max(1, round(self.parts * count))].sort().values
-        error, moving, _ = self.errors(starts, generator, tubelets=tubelets)
-        weight = 1 + self.emphasis * moving
-        return (weight * error).mean() / weight.mean(), {"flow": error.detach().mean()}
+        return self.errors(starts, generator).mean(), {}
 
-    def errors(
-        self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None, tubelets: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of given clips: unreduced velocity errors [B, T, C, h, w], where something moved (0 or 1) [B, T, 1, h, w], and the
-        noise levels [B]; T is the frames of `tubelets` int64 [K] where given."""
+    def errors(self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None) -> torch.Tensor:
+        """Unreduced velocity errors [B, T, Z, 1, 1] of the clips that begin at `starts` [B]; `times` [B] in place of drawn
+        noise levels."""
         clips = self.clips
         assert clips.latents is not None
-        window = clips.window(starts)
-        if tubelets is not None:
-            reach = torch.arange(self.model.config.tubelet, device=starts.device)
-            frames = (tubelets[:, None] * self.model.config.tubelet + reach).flatten() + 1
-            window = torch.cat([window[:, :1], window[:, frames]], 1)
-        latents = clips.latents[window].float()
         text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator)
         drop = torch.rand(len(starts), generator=generator, device=starts.device) < self.drop_text
-        context = self.model.encode_context(latents[:, 0], text, mask, drop)
-        future = latents[:, 1:]
+        context = self.model.encode_context(clips.latents[starts].float(), text, mask, drop)
+        future = clips.motion(starts)
         noise = torch.randn(future.shape, generator=generator, device=future.device)
         t = sample_times(len(starts), generator=generator, device=future.device) if times is None else times
-        moving = ((future - latents[:, :1]).square().mean(2, keepdim=True) > 0.25).float()
-        return velocity_error(self.model, future, context, noise=noise, t=t, tubelets=tubelets), moving, t
+        return velocity_error(self.model, future, context, noise=noise, t=t)
 
 
-class StartFrameRecipe(nn.Module):
-    """Flow matching of single frames from scene descriptions; any frame near an episode's start serves its description."""
+class SceneRecipe(nn.Module):
+    """Reconstruction of single frames' latents from their scene codes; what is not in every scene weighs more."""
 
-    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1):
+    def __init__(self, codec: SceneCodec, clips: Clips, batch: int, *, noise: float = 0.1, emphasis: float = 4.0):
         super().__init__()
-        self.model, self.clips, self.batch, self.drop_text = model, clips, batch, drop_text
-        change = torch.ones(len(clips.episode), dtype=torch.bool, device=clips.device)
-        change[1:] = clips.episode[1:] != clips.episode[:-1]
-        self.first = change.nonzero()[:, 0]
+        assert clips.latents is not None
+        self.codec, self.clips, self.batch, self.noise, self.emphasis = codec, clips, batch, noise, emphasis
+        self.usual = clips.latents[:: max(1, len(clips.latents) // 4096)].float().mean(0)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips = self.clips
         assert clips.latents is not None
+        pick = torch.randint(len(clips.latents), (self.batch,), generator=generator, device=clips.device)
+        latents = clips.latents[pick].float()
+        blank = torch.zeros_like(latents)
+        code = self.codec.raw_code(latents, blank)
+        noise = torch.randn(code.shape, generator=generator, device=code.device) * self.noise
+        error = (self.codec.picture(code + noise, blank) - latents).square()
+        special = ((latents - self.usual).square().mean(1, keepdim=True) > 1.0).float()
+        weight = 1 + self.emphasis * special
+        with torch.no_grad():
+            special_mse = (error.mean(1, keepdim=True) * special).sum() / special.sum().clamp(min=1)
+        return (weight * error).mean() / weight.mean(), {"mse": error.detach().mean(), "special_mse": special_mse, "special": special.mean()}
+
+    @torch.no_grad()
+    def normalise(self, codec: SceneCodec, frames: int = 8192) -> None:
+        """Sets the codec's `shift` and `scale` from the data."""
+        clips = self.clips
+        assert clips.latents is not None
+        pick = torch.randint(len(clips.latents), (frames,), generator=torch.Generator(clips.device).manual_seed(7), device=clips.device)
+        raw = torch.cat([codec.raw_code(latents := clips.latents[part].float(), torch.zeros_like(latents)) for part in pick.split(512)])
+        codec.shift.copy_(raw.mean(0))
+        codec.scale.copy_(raw.std(0).clamp(min=1e-3))
+
+
+class StartFrameRecipe(nn.Module):
+    """Flow matching of the scene codes of first frames from their descriptions."""
+
+    @torch.no_grad()
+    def __init__(self, model: VideoTransformer, scene: SceneCodec, clips: Clips, batch: int, *, drop_text: float = 0.1):
+        super().__init__()
+        assert clips.latents is not None
+        self.model, self.clips, self.batch, self.drop_text = model, clips, batch, drop_text
+        change = torch.ones(len(clips.episode), dtype=torch.bool, device=clips.device)
+        change[1:] = clips.episode[1:] != clips.episode[:-1]
+        firsts = change.nonzero()[:, 0]
+        self.codes = torch.cat([scene.encode_scene(clips.latents[part].float()) for part in firsts.split(256)])
+
+    def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        clips = self.clips
         assert clips.words is not None
-        pick = torch.randint(len(self.first), (self.batch,), generator=generator, device=clips.device)
-        latents = clips.latents[self.first[pick]].float()[:, None]
+        pick = torch.randint(len(self.codes), (self.batch,), generator=generator, device=clips.device)
+        codes = self.codes[pick]
         text, mask = clips.words.pack(None, clips.scene[pick], self.model.config.text_tokens)
         drop = torch.rand(self.batch, generator=generator, device=clips.device) < self.drop_text
         context = self.model.encode_context(None, text, mask, drop)
-        noise = torch.randn(latents.shape, generator=generator, device=clips.device)
+        noise = torch.randn(codes.shape, generator=generator, device=clips.device)
         t = sample_times(self.batch, generator=generator, device=clips.device)
-        return velocity_error(self.model, latents, context, noise=noise, t=t).mean(), {}
+        return velocity_error(self.model, codes, context, noise=noise, t=t).mean(), {}
 
 
 class IdmRecipe(nn.Module):
@@ -175,19 +265,17 @@ class IdmRecipe(nn.Module):
         latents = clips.latents[window].float()
         level = self.jitter * torch.rand(len(latents), 1, 1, 1, 1, generator=generator, device=latents.device)
         latents = latents + level * torch.randn(latents.shape, generator=generator, device=latents.device)
-        actions, positions = self.model(latents)
-        target, place = self.targets(window)
-        scaled = (actions.float() - target) / self.model.action_scale
-        loss = F.smooth_l1_loss(scaled, torch.zeros_like(scaled), beta=0.5) + 2 * F.smooth_l1_loss(positions.float(), place, beta=0.1)
-        return loss, {"action_mae": (actions.detach() - target).abs().mean(), "place_mae": (positions.detach() - place).abs().mean()}
-
-    def targets(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Actions [B, T, 5] whose velocities are those that the robot achieved (a blocked robot's command cannot be
-        seen), and positions [B, T + 1, 2]."""
-        place = self.clips.robot[window][..., :2]
-        actions = self.clips.actions[window[:, :-1]].clone()
-        actions[..., :2] = place.diff(dim=1) * 3.0
-        return actions, place
+        actions, velocities, positions = self.model(latents)
+        target, place = clips.actions[window[:, :-1]], clips.robot[window][..., :2]
+        achieved = place.diff(dim=1) * CONTROL_HZ
+        scale = self.model.action_scale
+        wrong = torch.cat([(actions.float() - target) / scale, (velocities.float() - achieved) / scale[:2]], -1)
+        loss = F.smooth_l1_loss(wrong, torch.zeros_like(wrong), beta=0.5) + 2 * F.smooth_l1_loss(positions.float(), place, beta=0.1)
+        return loss, {
+            "action_mae": (actions.detach() - target).abs().mean(),
+            "velocity_mae": (velocities.detach() - achieved).abs().mean(),
+            "place_mae": (positions.detach() - place).abs().mean(),
+        }
 
 
 class ProbeRecipe(nn.Module):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rollouts.dreams.codec import Codec
+from rollouts.dreams.motion import MotionCodec
 from rollouts.worlds import make_world
 
 # Far from the seeds of pretraining, of evaluations and of captured start frames.
@@ -16,7 +18,7 @@ REPLAY_SEED = 700_000_000
 
 @torch.no_grad()
 def replay_clips(
-    codec: torch.nn.Module, count: int, *, horizon: int = 12, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    codec: Codec, motion: MotionCodec, count: int, *, horizon: int = 12, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Tensor, Tensor, list[str]]:
     """Play demonstrators in the household world and cut one clip out of each episode.
 
@@ -24,12 +26,12 @@ def replay_clips(
     with them.
 
     Args:
-        codec: of the policy; its latents are those that the world model knows.
+        codec, motion: of the policy; their latents are those that the world model knows.
         horizon: future frames T of a clip.
         progress: called with (clips, count).
 
     Returns:
-        (latents [count, T, C, h, w], start latents [count, C, h, w], prompts).
+        (motion codes [count, T, Z, 1, 1], start latents [count, C, h, w], prompts).
     """
     env = make_world("household")  # chooses MuJoCo's renderer, so it comes before anything that imports MuJoCo
     from training.learn.collect import play_episode
@@ -48,7 +50,7 @@ def replay_clips(
             continue
         frames = torch.from_numpy(episode.frames[first : first + horizon + 1])
         encoded = codec.encode(frames)
-        latents.append(encoded[1:])
+        latents.append(motion.encode(encoded[None, 1:], encoded[None, 0])[0])
         starts.append(encoded[0])
         prompts.append(episode.meta["prompt"])
         if progress:

@@ -73,6 +73,9 @@ class Features:
     frozen: Tensor
 
 
+Still = Callable[[Tensor], Tensor]  # start latents [B, C, h, w] -> latents [B, T, ...] of rollouts that stand still
+
+
 @torch.no_grad()
 def extract(
     network: VideoTransformer,
@@ -80,6 +83,7 @@ def extract(
     data: PreferenceData,
     text: TextTable,
     settings: ValueHeadSettings,
+    still: Still,
     *,
     batch: int = 32,
     tick: Callable[[int, int], None] | None = None,
@@ -94,9 +98,8 @@ def extract(
             tick(start, count)
         part = slice(start, start + batch)
         starts = data.start_NCHW[part]
-        still = starts[:, None].expand(-1, data.frames, -1, -1, -1)
         context = flow.encode_context(starts, text.rows(data.prompts[part]))
-        for held, latents in ((clips, data.latents_NTCHW[part]), (frozen, still)):
+        for held, latents in ((clips, data.latents_NTCHW[part]), (frozen, still(starts))):
             held.append(torch.stack([rollout_features(network, latents, context, layer=layer, noise=noise[None]) for noise in noise_K]))
     return Features(torch.cat(clips, 1), torch.cat(frozen, 1))
 
@@ -248,6 +251,7 @@ def refresh(
     data: PreferenceData,
     text: TextTable,
     settings: ValueHeadSettings,
+    still: Still,
     *,
     tick: Callable[[int, int, str], None] | None = None,
 ) -> tuple[ValueHead, dict[str, Any]]:
@@ -256,6 +260,7 @@ def refresh(
     Args:
         head: the parent's; it is the starting point and is not changed.
         network: the child's world model, whose features the new head reads.
+        still: latents of rollouts in which nothing moves.
         tick: called with (done, total, text); may raise to cancel.
 
     Returns:
@@ -264,7 +269,7 @@ def refresh(
     tell = tick or (lambda done, total, text: None)
     network.train(False)
     total = settings.folds + 2
-    features = extract(network, head.layer, data, text, settings, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
+    features = extract(network, head.layer, data, text, settings, still, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
     before, after = Judged(), Judged()
     judge(head, features, data.judgements, before)
     for fold in range(settings.folds):
