@@ -5,6 +5,8 @@ Another world plugs in by `register_world` (or by its Gymnasium id); `docs/world
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +21,11 @@ HOUSEHOLD_ID = "dreamfork/Household-v0"
 # Without a screen only software or EGL can work.
 if "mujoco" not in sys.modules and sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "osmesa")
+
+# The CUDA build of torch brings Triton, and Triton as well as Mesa's software renderer bring an LLVM. Whichever is loaded second uses
+# symbols of the first: Triton after Mesa crashes the process, Mesa after Triton works.
+with contextlib.suppress(ImportError):
+    importlib.import_module("triton._C.libtriton")
 
 
 @runtime_checkable

@@ -1,5 +1,9 @@
 """The household world: the Gymnasium contract, repeatable episodes, physics that decides contact and success."""
 
+import importlib.util
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -141,3 +145,9 @@ def test_it_renders_any_size():
     large.reset(seed=0)
     assert large.render().shape == (192, 256, 3)
     large.close()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton comes with the CUDA build of torch only")
+def test_triton_can_be_imported_after_rendering():
+    code = "from rollouts.worlds import make_world; w = make_world('household'); w.reset(seed=1); w.render(); import triton._C.libtriton; w.close()"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
