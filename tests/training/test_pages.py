@@ -208,7 +208,7 @@ def test_contacts_come_as_csv_and_as_a_picture(researcher_client, annotator_clie
     pixels = png_decode(answer.content)
     assert pixels.shape == (400, 400, 3)
     # x = 0.1, y = -0.2 is right of the middle and below it; everywhere else is floor.
-    assert int(pixels[230, 210, 0]) - int(pixels[230, 210, 1]) > 100
+    assert int(pixels[210, 210, 0]) - int(pixels[210, 210, 1]) > 100
     assert (pixels[:180] == pixels[0, 0]).all()
     for name in ("contacts.png", "contacts.csv", "scenarios.csv"):
         assert annotator_client.get(f"/evaluations/{row.pk}/{name}").status_code == 403
