@@ -119,7 +119,7 @@ def strip(policy: Policy, path: Path, starts: int = 8, dreams: int = 4) -> None:
     sheet = np.concatenate([np.concatenate(blocks[:half]), gap, np.concatenate(blocks[half:])], 1)
     image = Image.fromarray(sheet)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.resize((image.width * 2, image.height * 2), Image.Resampling.LANCZOS).save(path, optimize=True)
+    image.save(path, optimize=True)
 
 
 def main() -> None:
