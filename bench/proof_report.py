@@ -36,13 +36,14 @@ def results_of(rows: list[dict[str, Any]], arm: str) -> list[dict[str, Any]]:
 
 
 def figures_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Mean over seeds with Student's interval over seeds (one seed has no interval: both ends are its value)."""
+    """Mean over seeds with Student's interval over seeds (one seed has none)."""
     figures: dict[str, dict[str, Any]] = {}
 
     def add(name: str, values: list[float], unit: str) -> None:
         if values:
             mean = mean_interval(values)
-            figures[name] = figure(mean.value, n=mean.n, low=mean.low, high=mean.high, unit=unit)
+            ends = {"low": mean.low, "high": mean.high} if mean.n > 1 else {}
+            figures[name] = figure(mean.value, n=mean.n, unit=unit, **ends)
 
     for arm in LABELS:
         prefix = "" if arm == "dpo" else f"{arm}_"
