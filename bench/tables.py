@@ -16,7 +16,10 @@ def rows() -> list[str]:
     """One line of Markdown for each figure of each result."""
     lines = ["| bench | figure | value | 95 % interval or range | n |", "| --- | --- | --- | --- | --- |"]
     for path in sorted(RESULTS.glob("*.json")):
-        for name, row in sorted(json.loads(path.read_text())["figures"].items()):
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):  # raw rows of a bench lie there, too
+            continue
+        for name, row in sorted(content["figures"].items()):
             interval = "" if row.get("low") is None else f"{row['low']:.4g} .. {row['high']:.4g}"
             lines.append(f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} |")
     return lines
