@@ -1,7 +1,8 @@
 // Brings the comparison page up when the server can not be reached, so that a reload without a network does not end in the
 // browser's error page. The page itself puts into the cache what it needs (src/islands/player/offline.ts), one cache for the one
-// person who compares in this browser; this worker only reads it, and only when the network has failed. It sees nothing but GET requests
-// for the comparison page and for the scripts, styles and fonts of the pages under its scope. Media and the API go past it.
+// person who compares in this browser; this worker only reads it, and only when the network has failed. It answers nothing but GET requests
+// for the comparison page and for the scripts, styles and fonts of the pages under its scope. Media and the API go past it, but for
+// what a closing page leaves it to post (src/lib/farewell.ts).
 
 const PREFIX = "dreamfork-page-";
 const PAGE = new URL(self.registration.scope).pathname;
@@ -19,6 +20,13 @@ self.addEventListener("fetch", (event) => {
   const isPage = request.mode === "navigate" && url.pathname === PAGE;
   const isPart = PARTS.includes(request.destination) && !url.pathname.startsWith("/media/");
   if (isPage || isPart) event.respondWith(networkElseKept(request));
+});
+
+self.addEventListener("message", (event) => {
+  const { post, body, csrf } = event.data ?? {};
+  if (typeof post !== "string" || new URL(post, self.location.href).origin !== self.location.origin) return;
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": csrf };
+  event.waitUntil(fetch(post, { method: "POST", headers, body, credentials: "same-origin", redirect: "manual" }).catch(() => {}));
 });
 
 async function networkElseKept(request) {

@@ -1,4 +1,5 @@
 import { api, ApiError, NetworkError } from "../../lib/api";
+import { postOnLeaving } from "../../lib/farewell";
 import type { OutboxEntry } from "../../lib/outbox";
 import type { Assignment, ChoiceResult, Me, Preferences } from "./types";
 
@@ -23,12 +24,9 @@ export class LabelingServer {
     return (await api<{ held: string[] }>(`${this.base}leases/heartbeat/`, { method: "POST", body: { leases } })).held;
   }
 
-  /** Gives leases back while the page is closing: the request outlives it. */
+  /** Gives leases back, also while the page is closing. Those that do not arrive run out by themselves. */
   returnLeases(leases: string[]): void {
-    if (leases.length === 0) return;
-    api(`${this.base}leases/return/`, { method: "POST", body: { leases }, keepalive: true }).catch(() => {
-      // They run out by themselves.
-    });
+    if (leases.length > 0) postOnLeaving(`${this.base}leases/return/`, { leases });
   }
 
   undo(choice: string): Promise<{ assignment: Assignment }> {
