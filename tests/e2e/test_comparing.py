@@ -131,6 +131,7 @@ def test_answers_are_never_sent_in_another_name(open_page, site: Site, problems:
     wait_for_reserve(site, "eve", 4)
     page.context.clear_cookies()
     answer(page, "f")
+    expect(page.locator(".player-banner").get_by_role("link", name="Sign in again")).to_be_visible()
     other = page.context.new_page()
     sign_in(other, site.sign_in_link("fay"))
     page.evaluate("dispatchEvent(new Event('focus'))")
