@@ -1,9 +1,12 @@
-"""A world model small enough for exact checks, with the interface that the losses need."""
+"""A world model small enough for exact checks, with the interface that the losses need, and preferences for it to learn."""
+
+import hashlib
 
 import torch
 from torch import Tensor, nn
 
 from training.learn.dpo import PairBatch
+from training.learn.preferences import Preference, PreferenceData
 
 FRAMES, CHANNELS, HEIGHT, WIDTH, TEXT = 4, 2, 3, 3, 5
 
@@ -49,3 +52,38 @@ def shared_noise(pairs: int, seed: int = 2) -> tuple[Tensor, Tensor]:
     g = torch.Generator().manual_seed(seed)
     noise = torch.randn(pairs, FRAMES, CHANNELS, HEIGHT, WIDTH, generator=g)
     return noise, torch.rand(pairs, generator=g)
+
+
+def encode_text(prompts: list[str]) -> torch.Tensor:
+    rows = []
+    for prompt in prompts:
+        seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "little")
+        rows.append(torch.randn(TEXT, generator=torch.Generator().manual_seed(seed)))
+    return torch.stack(rows)
+
+
+def preference_data(groups: int = 20, replay: int = 0, ties: bool = False) -> PreferenceData:
+    """Pairs with a rule to learn: winners sit at +1, losers at -1, with noise."""
+    g = torch.Generator().manual_seed(0)
+    shape = (FRAMES, CHANNELS, HEIGHT, WIDTH)
+    latents, starts, prompts, rows = [], [], [], []
+    for group in range(groups):
+        start = torch.randn(CHANNELS, HEIGHT, WIDTH, generator=g)
+        for sign in (1, -1):
+            latents.append(sign + 0.5 * torch.randn(shape, generator=g))
+            starts.append(start)
+            prompts.append(f"go to object {group % 3}")
+        tie = ties and group % 5 == 0
+        rows.append(Preference(2 * group, 2 * group + 1, f"frame-{group}", tie=tie))
+    data = PreferenceData(
+        torch.stack(latents),
+        torch.stack(starts),
+        prompts,
+        rows,
+        tie_rate=0.2 if ties else 0.0,
+    )
+    if replay:
+        data.replay_MTCHW = torch.randn(replay, *shape, generator=g)
+        data.replay_start_MCHW = torch.randn(replay, CHANNELS, HEIGHT, WIDTH, generator=g)
+        data.replay_prompts = [f"go to object {i % 3}" for i in range(replay)]
+    return data

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from rollouts.dreams import precision
-from tests.training.test_post_train import encode_text, preference_data, settings
-from tests.training.tiny import TinyWorldModel
+from tests.training.test_post_train import settings
+from tests.training.tiny import TinyWorldModel, encode_text, preference_data
 from training.learn.distributed import join_world
 from training.learn.post_train import PostTrain
 
