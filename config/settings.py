@@ -310,6 +310,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ScenarioStateEnum": "rollouts.models.scenarios.Scenario.State",
         "StartFrameStateEnum": "rollouts.models.frames.StartFrame.State",
+        "MiningCandidateStateEnum": "rollouts.models.mining.MiningCandidate.State",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

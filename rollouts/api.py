@@ -8,37 +8,18 @@ import django_filters
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core.api.permissions import HasRole
 from core.api.problems import Problem
 from core.jobs import submit
-from core.models import User
 from rollouts import services
+from rollouts.api_common import MAX_ID, CuratesOrReads, JobAnswer, accepted, active_version, checked, person, problem, version_asked
 from rollouts.models import PolicyVersion, Rollout, Scenario, ScenarioVersion, StartFrame
-from rollouts.selectors import policy_versions_usable, with_current
+from rollouts.selectors import with_current
 from rollouts.services.frames import MAX_FRAMES
 from rollouts.services.rollouts import MAX_ROLLOUTS
-
-MAX_ID = 2**63 - 1
-
-
-class CuratesOrReads(BasePermission):
-    """Researchers read; admins write."""
-
-    message = "Researchers may read this, admins may change it."
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        role = "researcher" if request.method in SAFE_METHODS else "admin"
-        return HasRole(role)().has_permission(request, view)
-
-
-def problem(error: services.RolloutsError) -> Problem:
-    """A rule that was broken, as 409 (the state of things forbids it) or 422 (what was sent is wrong)."""
-    conflicts = {"frame_not_approved", "version_active", "slug_taken", "name_taken", "retired", "no_such_step", "edited_meanwhile"}
-    return Problem(409 if error.code in conflicts else 422, error.code, str(error))
 
 
 class ScenarioVersionSerializer(serializers.ModelSerializer[ScenarioVersion]):
@@ -89,10 +70,10 @@ class ScenarioViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @extend_schema(request=ScenarioWrite, responses={201: ScenarioSerializer})
     def create(self, request: Request) -> Response:
         """A draft with its first version."""
-        data = _checked(ScenarioWrite, request)
+        data = checked(ScenarioWrite, request)
         name = data.pop("name")
         try:
-            made = services.scenario_create(name=name, content=data, created_by=_person(request))
+            made = services.scenario_create(name=name, content=data, created_by=person(request))
         except services.RolloutsError as error:
             raise problem(error) from error
         return Response(ScenarioSerializer(made).data, status=201)
@@ -106,7 +87,7 @@ class ScenarioViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     @action(detail=True, methods=["post"])
     def state(self, request: Request, slug: str) -> Response:
         """Draft, active or retired."""
-        data = _checked(StateWrite, request)
+        data = checked(StateWrite, request)
         try:
             row = services.scenario_set_state(scenario=self.get_object(), by=request.user, **data)
         except services.RolloutsError as error:
@@ -123,7 +104,7 @@ class StartFrameSerializer(serializers.ModelSerializer[StartFrame]):
     image_url = serializers.CharField(source="image.url", read_only=True)
     scenario = serializers.CharField(source="scenario_version.scenario.slug", read_only=True)
     scenario_version = serializers.IntegerField(source="scenario_version.number", read_only=True)
-    policy_version = serializers.CharField(source="policy_version.name", default=None, read_only=True)
+    policy_version = serializers.CharField(source="policy_version.name", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = StartFrame
@@ -155,9 +136,6 @@ class ImagineWrite(serializers.Serializer[Any]):
     scene_text = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
 
 
-JobAnswer = inline_serializer("JobAnswer", {"job": serializers.UUIDField(), "url": serializers.CharField()})
-
-
 class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[StartFrame]):
     """Start frames and their review."""
 
@@ -180,7 +158,7 @@ class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     @action(detail=False, methods=["post"])
     def review(self, request: Request) -> Response:
         """Approve, reject, flag or reopen frames. A rejection or flag without a reason gets what the probe said against the frame."""
-        data = _checked(ReviewWrite, request)
+        data = checked(ReviewWrite, request)
         try:
             services.start_frames_review(by=request.user, default_reason="Not as described", **data)
         except services.RolloutsError as error:
@@ -192,12 +170,12 @@ class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
     @action(detail=False, methods=["post"])
     def imagine(self, request: Request) -> Response:
         """Generate frames of a scenario with the active version; answers with the job that does it."""
-        data = _checked(ImagineWrite, request)
+        data = checked(ImagineWrite, request)
         scenario = Scenario.objects.filter(slug=data.pop("scenario")).first()
         if scenario is None:
             raise Problem(422, "no_scenario", "There is no such scenario.")
-        params = {**data, "scenario_version": scenario.current.pk, "policy_version": _active_version().pk}
-        return _accepted(submit(kind="rollouts.imagine", params=params, created_by=_person(request)))
+        params = {**data, "scenario_version": scenario.current.pk, "policy_version": active_version().pk}
+        return accepted(submit(kind="rollouts.imagine", params=params, created_by=person(request)))
 
 
 class RolloutSerializer(serializers.ModelSerializer[Rollout]):
@@ -241,19 +219,16 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=False, methods=["post"])
     def sample(self, request: Request) -> Response:
         """Sample rollouts of approved start frames; answers with the job that does it."""
-        data = _checked(SampleWrite, request)
-        asked = data.pop("policy_version", None)
-        version = policy_versions_usable().filter(pk=asked).first() if asked else _active_version()
-        if version is None:
-            raise Problem(422, "no_version", "There is no such policy version, or it is retired or rejected.")
+        data = checked(SampleWrite, request)
+        version = version_asked(data.pop("policy_version", None))
         open_frames = StartFrame.objects.filter(pk__in=data["start_frames"], state="approved").count()
         if open_frames != len(set(data["start_frames"])):
             raise Problem(409, "frame_not_approved", "Only approved start frames are sampled; some of these are not.")
-        return _accepted(submit(kind="rollouts.sample", params={**data, "policy_version": version.pk}, created_by=_person(request)))
+        return accepted(submit(kind="rollouts.sample", params={**data, "policy_version": version.pk}, created_by=person(request)))
 
 
 class PolicyVersionSerializer(serializers.ModelSerializer[PolicyVersion]):
-    parent = serializers.CharField(source="parent.name", default=None, read_only=True)  # type: ignore[assignment]  # DRF takes it out of the class
+    parent = serializers.CharField(source="parent.name", default=None, allow_null=True, read_only=True)  # type: ignore[assignment]  # DRF takes it out of the class
 
     class Meta:
         model = PolicyVersion
@@ -268,25 +243,3 @@ class PolicyVersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     serializer_class = PolicyVersionSerializer
     permission_classes = [HasRole("researcher")]
     filterset_fields = ["state", "is_active"]
-
-
-def _person(request: Request) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def _checked(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    checked = serializer(data=request.data)
-    checked.is_valid(raise_exception=True)
-    return dict(checked.validated_data)
-
-
-def _active_version() -> PolicyVersion:
-    version = PolicyVersion.objects.filter(is_active=True).first()
-    if version is None:
-        raise Problem(409, "no_active_version", "No policy version is active: activate one first.")
-    return version
-
-
-def _accepted(job: Any) -> Response:
-    return Response({"job": job.pk, "url": job.get_absolute_url()}, status=202)

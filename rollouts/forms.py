@@ -11,6 +11,7 @@ from rollouts.models import PolicyVersion, ScenarioVersion
 from rollouts.selectors import policy_versions_usable
 from rollouts.services.errors import RolloutsError
 from rollouts.services.frames import MAX_FRAMES
+from rollouts.services.mining import MAX_BUDGET, MAX_DREAMS, MIN_BUDGET, MIN_DREAMS, START
 from rollouts.services.rollouts import MAX_ROLLOUTS
 from rollouts.services.scenarios import content_clean, content_of
 
@@ -201,8 +202,8 @@ class SampleForm(_WithVersion):
 class MineForm(_WithVersion):
     """Search for start frames where the policy fails."""
 
-    budget = forms.IntegerField(min_value=8, max_value=5000, initial=96, label="Start frames to try")
-    dreams = forms.IntegerField(min_value=2, max_value=16, initial=4, label="Dreams of each")
+    budget = forms.IntegerField(min_value=MIN_BUDGET, max_value=MAX_BUDGET, initial=START["budget"], label="Start frames to try")
+    dreams = forms.IntegerField(min_value=MIN_DREAMS, max_value=MAX_DREAMS, initial=START["dreams"], label="Dreams of each")
     seed = forms.IntegerField(min_value=0, max_value=MAX_SEED, initial=0)
     policy_version = VersionField()
 

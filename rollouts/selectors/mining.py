@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Avg, Count, Max, Q, QuerySet
 
 from rollouts import factors as scene_factors
 from rollouts.intervals import wilson
-from rollouts.models import MiningCandidate, PolicyVersion
+from rollouts.models import MiningCandidate, MiningRun, PolicyVersion
 
 LEVELS = 5
 
@@ -58,6 +58,27 @@ def coverage(*, policy_version: PolicyVersion) -> dict[str, Any]:
         "cells": len(scene_factors.all_cells()),
         "covered": len(found),
     }
+
+
+def run_figures(*, run: MiningRun) -> dict[str, Any]:
+    """What a run has found up to now, from its rows: also while it goes on, and after decisions and replays.
+
+    Returns {"tried", "cells", "proposed" (still to be decided), "accepted", "declined", "episodes", "failures" and "contacts" (of
+    the replays in physics): counts; "worst", "mean": objectives in 0..1, None before the first try}.
+    """
+    state = MiningCandidate.State
+    return run.candidates.aggregate(
+        tried=Count("pk"),
+        cells=Count("cell", distinct=True),
+        worst=Max("objective"),
+        mean=Avg("objective"),
+        proposed=Count("pk", filter=Q(state=state.PROPOSED)),
+        accepted=Count("pk", filter=Q(state=state.ACCEPTED)),
+        declined=Count("pk", filter=Q(state=state.DECLINED)),
+        episodes=Count("pk", filter=Q(real__isnull=False)),
+        failures=Count("pk", filter=Q(real__failed=True)),
+        contacts=Count("pk", filter=Q(real__dog_contact=True)),
+    )
 
 
 def proposals(*, state: str = "proposed", cell: str = "", run: int | None = None) -> QuerySet[MiningCandidate]:

@@ -15,7 +15,9 @@ from rollouts.services.mining import (
     mining_candidate_decline,
     mining_candidates_decide,
     mining_run,
+    mining_start,
     mining_verify,
+    mining_verify_start,
 )
 from rollouts.services.rollouts import rollouts_sample, rollouts_sample_many
 from rollouts.services.scenarios import (
@@ -50,7 +52,9 @@ __all__ = [
     "mining_candidate_decline",
     "mining_candidates_decide",
     "mining_run",
+    "mining_start",
     "mining_verify",
+    "mining_verify_start",
     "policy_load",
     "policy_version_activate",
     "policy_version_create",

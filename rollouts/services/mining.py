@@ -19,6 +19,8 @@ from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
 from rollouts.mining import Genome, Search, Tried, assess, best_per_cell
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
+from rollouts.selectors.mining import run_figures
+from rollouts.services.acts import submit_act
 from rollouts.services.errors import RolloutsError
 from rollouts.services.frames import start_frame_create, start_frames_review
 from rollouts.services.scenarios import scenario_create, scenario_set_state
@@ -26,15 +28,33 @@ from rollouts.services.versions import policy_load
 
 if TYPE_CHECKING:
     from core.jobs import JobContext
+    from core.models import Job, User
 
 BATCH = 4
+# Less than this is no search; a command may still try a few. Its bounds are those of forms and the API, too.
+MIN_BUDGET = 8
 MAX_BUDGET = 5000
+MIN_DREAMS = 2
+MAX_DREAMS = 16
+# What a person who says nothing else gets.
+START = {"budget": 96, "dreams": 4}
 # Below this a start frame is no failure and is not proposed.
 PROPOSE_FLOOR = 0.35
 PROPOSALS = 24
 STRIP_EVERY = 3
 MAX_DECISIONS = 200
 DECIDED = (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED)
+
+
+def mining_start(*, policy_version: PolicyVersion, budget: int, dreams: int, seed: int, by: User, trigger: str = "page") -> Job:
+    """Queue a search that a person asked for; `mining_run` is what the job does.
+
+    Raises RolloutsError for a budget or a number of dreams out of range.
+    """
+    if not MIN_BUDGET <= budget <= MAX_BUDGET or not MIN_DREAMS <= dreams <= MAX_DREAMS:
+        raise RolloutsError(f"Try {MIN_BUDGET} to {MAX_BUDGET} start frames with {MIN_DREAMS} to {MAX_DREAMS} dreams each.", "count_out_of_range")
+    params = {"policy_version": policy_version.pk, "budget": budget, "dreams": dreams, "seed": seed, "trigger": trigger}
+    return submit_act(kind="rollouts.mine", params=params, by=by, target=policy_version)
 
 
 def mining_run(
@@ -59,8 +79,8 @@ def mining_run(
 
     Raises RolloutsError for a budget or a number of dreams out of range.
     """
-    if not 1 <= budget <= MAX_BUDGET or not 2 <= dreams <= 16:
-        raise RolloutsError(f"Try 1 to {MAX_BUDGET} start frames with 2 to 16 dreams each.", "count_out_of_range")
+    if not 1 <= budget <= MAX_BUDGET or not MIN_DREAMS <= dreams <= MAX_DREAMS:
+        raise RolloutsError(f"Try 1 to {MAX_BUDGET} start frames with {MIN_DREAMS} to {MAX_DREAMS} dreams each.", "count_out_of_range")
     from rollouts.worlds import make_world
 
     policy = policy_load(policy_version)
@@ -137,10 +157,10 @@ def _photograph(world: Any, genome: Genome) -> np.ndarray:
 
 
 @transaction.atomic
-def mining_candidate_accept(*, candidate: MiningCandidate, by: Any) -> StartFrame:
+def mining_candidate_accept(*, candidate: MiningCandidate, by: Any, reason: str = "") -> StartFrame:
     """Make a proposal a start frame: approved, in an active scenario of its factors and prompt (made if there is none).
 
-    Raises RolloutsError if it was decided before.
+    The audit log keeps the reason. Raises RolloutsError if it was decided before.
     """
     row = _undecided(candidate)
     scene = row.world_spec["factors"]
@@ -173,7 +193,7 @@ def mining_candidate_accept(*, candidate: MiningCandidate, by: Any) -> StartFram
         created_by=by,
     )
     start_frames_review(ids=[frame.pk], state="approved", by=by, note=f"mined in run {row.run_id}")
-    _decide(row, MiningCandidate.State.ACCEPTED, by, frame)
+    _decide(row, MiningCandidate.State.ACCEPTED, by, frame, reason)
     frame.refresh_from_db()
     return frame
 
@@ -187,7 +207,9 @@ def mining_candidate_decline(*, candidate: MiningCandidate, by: Any, reason: str
 def mining_candidates_decide(*, ids: Sequence[int], accept: bool, by: Any, reason: str = "") -> dict[str, int]:
     """Accept or decline many proposals at once: all of them or, if one goes wrong, none.
 
-    Those that somebody decided meanwhile are left as they are. Returns {"decided": n, "before": n decided before}.
+    Those that somebody decided meanwhile are left as they are; the audit log keeps the reason with each of the others.
+
+    Returns {"decided": n, "before": n decided before}.
 
     Raises RolloutsError for none, for more than `MAX_DECISIONS`, or for one that does not exist.
     """
@@ -201,7 +223,7 @@ def mining_candidates_decide(*, ids: Sequence[int], accept: bool, by: Any, reaso
         still_open = [row for row in rows if row.state not in DECIDED]
         for row in still_open:
             if accept:
-                mining_candidate_accept(candidate=row, by=by)
+                mining_candidate_accept(candidate=row, by=by, reason=reason)
             else:
                 mining_candidate_decline(candidate=row, by=by, reason=reason)
     return {"decided": len(still_open), "before": len(rows) - len(still_open)}
@@ -228,6 +250,16 @@ def _decide(row: MiningCandidate, state: str, by: Any, frame: StartFrame | None,
     )
 
 
+def mining_verify_start(*, run: MiningRun, by: User) -> Job:
+    """Queue the replay of a run's worst candidates; `mining_verify` is what the job does.
+
+    Raises RolloutsError while the search goes on: its worst are not known yet.
+    """
+    if run.finished_at is None:
+        raise RolloutsError("This search has not finished: its worst finds are not known yet.", "run_unfinished")
+    return submit_act(kind="rollouts.mine_verify", params={"run": run.pk}, by=by, target=run)
+
+
 def mining_verify(*, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContext | None = None) -> dict[str, Any]:
     """Replay a run's worst candidates in physics under the run's policy: does a dreamed failure really happen?
 
@@ -250,9 +282,5 @@ def mining_verify(*, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContex
         done += len(part)
         if ctx:
             ctx.progress(done, len(rows), f"{done} of {len(rows)} episodes")
-    real = [one for one in run.candidates.values_list("real", flat=True) if one is not None]
-    return {
-        "episodes": len(real),
-        "failures": sum(one["failed"] for one in real),
-        "contacts": sum(one["dog_contact"] for one in real),
-    }
+    figures = run_figures(run=run)
+    return {name: figures[name] for name in ("episodes", "failures", "contacts")}

@@ -8,14 +8,11 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Page, Paginator
-from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import HttpRequest
 from django.utils import timezone
 
-from core import audit
-from core.jobs import submit
 from core.models import Job, User
 from rollouts.models import Scenario
 
@@ -79,14 +76,6 @@ def job_props(job: Job) -> dict[str, Any]:
         "text": job.progress_text or job.explanation,
         "cancel_url": f"/api/v1/jobs/{job.pk}/cancel/",
     }
-
-
-def submit_act(*, kind: str, params: dict[str, Any], by: Any, target: Any) -> Job:
-    """Submit a job that an admin asked for, and keep in the audit log who started what on which object."""
-    with transaction.atomic():
-        job = submit(kind=kind, params=params, created_by=by)
-        audit.record(actor=by, action=f"{kind}.start", target=target, after={**params, "job": str(job.pk)})
-    return job
 
 
 def person(request: HttpRequest) -> User:

@@ -17,9 +17,10 @@ from rollouts import selectors, services
 from rollouts.forms import CaptureForm, ImagineForm, LikeForm, SampleForm
 from rollouts.models import Scenario, StartFrame
 from rollouts.selectors.frames import seen_words
+from rollouts.services.acts import submit_act
 from rollouts.services.frames import REASONS
 from rollouts.services.uploads import MAX_BYTES, MAX_FILES
-from rollouts.views.common import filters_of, page_of, person, query_of, scenario_names, submit_act, tell_errors
+from rollouts.views.common import filters_of, page_of, person, query_of, scenario_names, tell_errors
 from rollouts.views.scenarios import grid_props
 
 FILTERS = ("scenario", "state", "source", "disagrees", "version", "seed", "q")

@@ -17,9 +17,10 @@ from rollouts import services
 from rollouts.forms import MineForm, VerifyForm
 from rollouts.models import MiningCandidate, MiningRun, Scenario
 from rollouts.selectors import policy_versions_usable
-from rollouts.selectors.mining import coverage, proposals, verification_pairs
+from rollouts.selectors.mining import coverage, proposals, run_figures, verification_pairs
+from rollouts.services.acts import submit_act
 from rollouts.services.mining import DECIDED
-from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, submit_act, tell_errors
+from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, tell_errors
 
 JOBS = ("rollouts.mine", "rollouts.mine_daily", "rollouts.mine_verify", "rollouts.verify")
 
@@ -88,7 +89,6 @@ def _pairs_chart(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 def mining_run(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(MiningRun.objects.select_related("policy_version", "created_by", "job"), pk=pk)
     page = page_of(request, proposals(state="", run=pk), 48)
-    real = [one for one in run.candidates.values_list("real", flat=True) if one is not None]
     return render(
         request,
         "rollouts/mining_run.html",
@@ -97,9 +97,7 @@ def mining_run(request: HttpRequest, pk: int) -> HttpResponse:
             "page": page,
             "candidates": [candidate_row(candidate) for candidate in page],
             "undecided": any(candidate.state not in DECIDED for candidate in page),
-            "real_n": len(real),
-            "real_failures": sum(one["failed"] for one in real),
-            "real_contacts": sum(one["dog_contact"] for one in real),
+            "figures": run_figures(run=run),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS, run=pk)],
         },
     )
@@ -113,17 +111,7 @@ def mining_start(request: HttpRequest) -> HttpResponse:
         tell_errors(request, form)
         return redirect("rollouts:mining")
     data = form.cleaned_data
-    submit_act(
-        kind="rollouts.mine",
-        params={
-            "policy_version": data["policy_version"].pk,
-            "budget": data["budget"],
-            "dreams": data["dreams"],
-            "seed": data["seed"],
-        },
-        by=person(request),
-        target=data["policy_version"],
-    )
+    services.mining_start(**data, by=person(request))
     messages.info(request, f"Mining: {data['budget']} start frames are tried with {data['dreams']} dreams each.")
     return redirect("rollouts:mining")
 
@@ -132,8 +120,12 @@ def mining_start(request: HttpRequest) -> HttpResponse:
 @role_required("admin")
 def mining_run_verify(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(MiningRun, pk=pk)
-    submit_act(kind="rollouts.mine_verify", params={"run": run.pk}, by=person(request), target=run)
-    messages.info(request, "The worst finds are replayed in the world.")
+    try:
+        services.mining_verify_start(run=run, by=person(request))
+    except services.RolloutsError as error:
+        messages.error(request, str(error))
+    else:
+        messages.info(request, "The worst finds are replayed in the world.")
     return redirect(run)
 
 
