@@ -18,6 +18,7 @@ from rollouts import services
 from rollouts.api_common import MAX_ID, CuratesOrReads, JobAnswer, accepted, active_version, checked, person, problem, version_asked
 from rollouts.models import PolicyVersion, Rollout, Scenario, ScenarioVersion, StartFrame
 from rollouts.selectors import with_current
+from rollouts.services.acts import submit_act
 from rollouts.services.frames import MAX_FRAMES
 from rollouts.services.rollouts import MAX_ROLLOUTS
 
@@ -175,7 +176,7 @@ class StartFrameViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         if scenario is None:
             raise Problem(422, "no_scenario", "There is no such scenario.")
         params = {**data, "scenario_version": scenario.current.pk, "policy_version": active_version().pk}
-        return accepted(submit(kind="rollouts.imagine", params=params, created_by=person(request)))
+        return accepted(submit_act(kind="rollouts.imagine", params=params, by=person(request), target=scenario))
 
 
 class RolloutSerializer(serializers.ModelSerializer[Rollout]):

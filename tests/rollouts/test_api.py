@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.models import Job
+from core.models import AuditEntry, Job
 from rollouts.models import Scenario
 from tests.rollouts.conftest import CONTENT
 
@@ -58,6 +58,7 @@ def test_imagining_and_sampling_answer_with_a_job(admin_client_, researcher_clie
     response = post(admin_client_, "start-frames/imagine/", {"scenario": scenario.slug, "n": 4})
     assert response.status_code == 202
     assert Job.objects.get(pk=response.json()["job"]).kind == "rollouts.imagine"
+    assert AuditEntry.objects.get(action="rollouts.imagine.start").after["job"] == response.json()["job"]
     frame = make_frame()
     body = {"start_frames": [frame.pk], "n": 4}
     assert post(researcher_client, "rollouts/sample/", body).json()["code"] == "frame_not_approved"
