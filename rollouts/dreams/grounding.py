@@ -1,8 +1,9 @@
-"""Grounding: where in the start frame is the thing that the text names?
+"""Grounding: where in the start frame is the thing that the text names, and where is what matters whatever the text says?
 
 Learning to find "the green can" from a few thousand demonstrations is what a world model is worst at: it learns the scenes
 by heart instead. Every frame shows several objects, though, and each has many names; the grounder learns from
-all of them, apart, and the world model reads its answer (`transformer.py`).
+all of them, apart, and the world model reads its answer (`transformer.py`). The same goes for the landmarks: without them
+dreams went through the dog more often than the demonstrators did.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+LANDMARKS = ("dog", "mat", "robot")
+_LANDMARK_FACTS = 5  # logit that it is there, x, y [m], cosine and sine of where it faces
+_OCTAVES = (0.75, 1.5, 3.0, 6.0)
+FEATURES = 3 + 4 * len(_OCTAVES) + len(LANDMARKS) * (5 + 4 * len(_OCTAVES))
+
 
 class Grounder(nn.Module):
     """`forward(start latents [B, C, h, w], text [B, L, text_width], mask bool [B, L])` -> (logit that the named thing is
-    there [B], its place on the floor [B, 2] in metres)."""
+    there [B], its place on the floor [B, 2] in metres); `landmarks(start)` -> [B, LANDMARKS, 5]: logit, x, y, cosine and sine of the
+    heading (which the mat has not)."""
 
     def __init__(self, channels: int = 12, grid: int = 8, width: int = 128, text_width: int = 384):
         super().__init__()
@@ -29,6 +36,13 @@ class Grounder(nn.Module):
         self.present = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
         self.offset = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2))
         self.places = nn.Parameter(torch.zeros(grid**2, 2))
+        self.survey = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+        self.survey_score = nn.Linear(width, len(LANDMARKS))
+        self.survey_position = nn.Parameter(torch.zeros(grid**2, len(LANDMARKS)))
+        self.survey_places = nn.Parameter(torch.zeros(grid**2, 2))
+        self.survey_facts = nn.ModuleList(nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, _LANDMARK_FACTS)) for _ in LANDMARKS)
 
     def forward(self, start: torch.Tensor, text: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         weight = self.weigh(text)[..., 0].float().masked_fill(~mask, -1e4).softmax(-1)
@@ -42,3 +56,26 @@ class Grounder(nn.Module):
         found = (cells * attention[..., None]).sum(1)
         xy = attention @ self.places + self.offset(found).float()
         return self.present(torch.cat([found, asked.to(found.dtype)], -1))[:, 0].float(), xy
+
+    def landmarks(self, start: torch.Tensor) -> torch.Tensor:
+        seen = F.gelu(self.survey(start)).flatten(2).transpose(1, 2)
+        attention = (self.survey_score(seen).float() + self.survey_position).softmax(1).transpose(1, 2)
+        found = attention.to(seen.dtype) @ seen
+        facts = torch.stack([head(found[:, i]) for i, head in enumerate(self.survey_facts)], 1).float()
+        places = attention @ self.survey_places
+        return torch.cat([facts[..., :1], facts[..., 1:3] + places, facts[..., 3:]], -1)
+
+    @torch.no_grad()
+    def features(self, start: torch.Tensor, text: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """[B, FEATURES]: whether the named thing is there and where (zeros without text), then the same of each landmark and its heading."""
+        present, xy = self(start, text, mask)
+        named = _where(present, xy) * mask.any(1, keepdim=True)
+        marks = [torch.cat([_where(facts[:, 0], facts[:, 1:3]), facts[:, :1].sigmoid() * facts[:, 3:]], -1) for facts in self.landmarks(start).unbind(1)]
+        return torch.cat([named, *marks], -1)
+
+
+def _where(logit: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:
+    """Logit [B] and place [B, 2] -> [B, 3 + 4 * octaves]: what is not there has no place."""
+    sure = logit.sigmoid()[:, None]
+    angles = (xy[:, :, None] * torch.tensor(_OCTAVES, device=xy.device)).flatten(1)
+    return torch.cat([sure, sure * xy, sure * angles.sin(), sure * angles.cos()], -1)

@@ -101,19 +101,3 @@ class MotionCodec(nn.Module):
             tokens, _, _ = block(tokens, tokens.new_zeros(1, 6, c.width), None, None)
         change = self.leave(F.layer_norm(tokens, (c.width,)))
         return start + change.float().transpose(1, 2).reshape(start.shape)
-
-
-class SceneCodec(MotionCodec):
-    """The same against a blank start frame: a whole scene as a code, for the start-frame generator."""
-
-    def __init__(self, config: MotionConfig = MotionConfig(code=256)):
-        super().__init__(config)
-
-    def encode_scene(self, latents: torch.Tensor) -> torch.Tensor:
-        """[N, C, h, w] -> [N, 1, Z / 16, 4, 4]"""
-        return self.encode(latents[:, None], torch.zeros_like(latents)).view(len(latents), 1, -1, 4, 4)
-
-    def decode_scene(self, codes: torch.Tensor) -> torch.Tensor:
-        """The inverse of `encode_scene`."""
-        c = self.config
-        return self.decode(codes.reshape(len(codes), 1, -1, 1, 1), codes.new_zeros(len(codes), c.channels, c.grid, c.grid))[:, 0]

@@ -17,14 +17,16 @@ import torch
 from . import flow, kinematics, weights
 from .codec import Codec, CodecConfig
 from .idm import InverseDynamics
-from .motion import MotionCodec, MotionConfig, SceneCodec
+from .motion import MotionCodec, MotionConfig
 from .precision import autocast
 from .probe import Probe, ProbeNet
+from .scenes import Renderer, RendererConfig, tidy
 from .text import TextEncoder
-from .transformer import Context, TransformerConfig, VideoTransformer, image_config
+from .transformer import Context, TransformerConfig, VideoTransformer, layout_config
 from .value_head import ValueHead, rollout_features, shared_noise
 
 VALUE_DRAWS = 2
+IMAGINE_GUIDANCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class SamplerSettings:
     """steps: Euler steps. guidance: of the text, 1 for none. shift: where the steps lie (`flow.sampler_times`)."""
 
     steps: int = 10
-    guidance: float = 4.0
+    guidance: float = 2.0
     shift: float = 1.5
 
     def __post_init__(self) -> None:
@@ -81,8 +83,8 @@ class Policy:
         self.codec: Codec = parts["codec"]  # type: ignore[assignment]
         self.motion: MotionCodec = parts["motion"]  # type: ignore[assignment]
         self.world_model: VideoTransformer = parts["world_model"]  # type: ignore[assignment]
-        self.scene: SceneCodec = parts["scene"]  # type: ignore[assignment]
-        self.start_frames: VideoTransformer = parts["start_frames"]  # type: ignore[assignment]
+        self.layouts: VideoTransformer = parts["layouts"]  # type: ignore[assignment]
+        self.renderer: Renderer = parts["renderer"]  # type: ignore[assignment]
         self.idm: InverseDynamics = parts["idm"]  # type: ignore[assignment]
         self.value_head: ValueHead = parts["value_head"]  # type: ignore[assignment]
         self.probe = Probe(parts["probe"], self.codec, tuple(config["probe_objects"]))  # type: ignore[arg-type]
@@ -118,8 +120,8 @@ class Policy:
             "codec": self.codec,
             "motion": self.motion,
             "world_model": self.world_model,
-            "scene": self.scene,
-            "start_frames": self.start_frames,
+            "layouts": self.layouts,
+            "renderer": self.renderer,
             "idm": self.idm,
             "value_head": self.value_head,
             "probe": self.probe.net,
@@ -134,16 +136,16 @@ class Policy:
         codec = Codec(CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8)))
         motion = MotionCodec(MotionConfig(code=16, width=16, layers=1))
         world_model = VideoTransformer(TransformerConfig(channels=16, width=32, layers=2, heads=1))
-        scene = SceneCodec(MotionConfig(code=256, width=16, layers=1))
-        start_frames = VideoTransformer(replace(image_config(), width=32, layers=1, heads=1))
-        for network in (world_model.head, start_frames.head, motion.leave, scene.leave):
+        layouts = VideoTransformer(replace(layout_config(), width=32, layers=1, heads=1))
+        renderer = Renderer(RendererConfig(width=16, layers=1))
+        for network in (world_model.head, layouts.head, motion.leave):
             torch.nn.init.normal_(network.weight, std=0.1)
         parts = {
             "codec": codec,
             "motion": motion,
             "world_model": world_model,
-            "scene": scene,
-            "start_frames": start_frames,
+            "layouts": layouts,
+            "renderer": renderer,
             "idm": InverseDynamics(width=16),
             "value_head": ValueHead(width=32, layer=0),
             "probe": ProbeNet(entities=2 + len(OBJECTS), width=8),
@@ -254,24 +256,31 @@ class Policy:
 
     # ------------------------------------------------------------------ start frames
 
-    @torch.no_grad()
-    def imagine(self, scene: str, *, n: int, seed: int = 0, steps: int = 24, guidance: float = 2.0) -> np.ndarray:
+    def imagine(self, scene: str, *, n: int, seed: int = 0) -> np.ndarray:
         """n start frames uint8 [n, H, W, 3] from a scene description alone; the i-th has seed `seed + i`.
 
         Raises ValueError for an empty description or n < 1.
         """
-        if not scene.strip() or n < 1:
+        shape = self.layouts.config.latent_shape
+        return self.imagine_from(scene, torch.stack([_seeded(seed + i, shape) for i in range(n)]) if n > 0 else torch.zeros(0, *shape))
+
+    @torch.no_grad()
+    def imagine_from(self, scene: str, noise: torch.Tensor, *, steps: int = 24, guidance: float = IMAGINE_GUIDANCE) -> np.ndarray:
+        """Start frames uint8 [n, H, W, 3] of a scene description, one for each noise [n, E, FACTS, 1, 1].
+
+        Raises ValueError for an empty description or no noise.
+        """
+        if not scene.strip() or not len(noise):
             raise ValueError("a scene description and n >= 1 are needed")
-        limit = self.start_frames.config.text_tokens
         contexts = []
         for words in (scene, ""):
-            text, mask = self.text.encode_scenes([words], limit)
+            text, mask = self.text.encode_scenes([words], self.layouts.config.text_tokens)
             with autocast(self.device):
-                contexts.append(self.start_frames.encode_context(None, text.to(self.device), mask.to(self.device)).repeat(n))
-        noise = torch.stack([_seeded(seed + i, self.start_frames.config.latent_shape) for i in range(n)]).to(self.device)
+                contexts.append(self.layouts.encode_context(None, text.to(self.device), mask.to(self.device)).repeat(len(noise)))
         with autocast(self.device):
-            codes = flow.sample(self.start_frames, contexts[0], noise, steps=steps, guidance=guidance, unconditional=contexts[1])
-        return self.decode(self.scene.decode_scene(codes))
+            scenes = flow.sample(self.layouts, contexts[0], noise.to(self.device), steps=steps, guidance=guidance, unconditional=contexts[1])
+            latents = self.renderer(tidy(scenes.flatten(2)))
+        return self.decode(latents)
 
     # ------------------------------------------------------------------ helpers
 

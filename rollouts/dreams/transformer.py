@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .grounding import Grounder
+from .grounding import FEATURES, Grounder
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class TransformerConfig:
         return asdict(self)
 
 
-def image_config() -> TransformerConfig:
-    """Of the start-frame generator: one scene code as 16 tokens, from text alone."""
-    return TransformerConfig(frames=1, channels=16, grid=4, layers=4, start=False)
+def layout_config(entities: int = 20) -> TransformerConfig:
+    """Of the first half of the start-frame generator: scene tokens (`scenes.py`) from text alone, one token for each."""
+    return TransformerConfig(frames=entities, channels=9, width=192, layers=4, heads=3, start=False)
 
 
 def cells(latents: torch.Tensor, patch: int) -> torch.Tensor:
@@ -147,7 +147,7 @@ class Block(nn.Module):
 
 
 class VideoTransformer(nn.Module):
-    """See the module. With `config.start` False it generates single frames from text (`image_config`)."""
+    """See the module. With `config.start` False it generates scenes from text (`layout_config`)."""
 
     def __init__(self, config: TransformerConfig = TransformerConfig()):
         super().__init__()
@@ -160,7 +160,7 @@ class VideoTransformer(nn.Module):
             self.start_embed = nn.Linear(start_cell, c.width)
             self.start_position = nn.Parameter(torch.randn(c.start_tokens, c.width) * 0.02)
             self.grounder = Grounder(c.start_channels, c.start_grid, text_width=c.text_width)
-            self.goal = nn.Sequential(nn.Linear(_GOAL_FEATURES, c.width), nn.GELU(), nn.Linear(c.width, c.width))
+            self.goal = nn.Sequential(nn.Linear(FEATURES, c.width), nn.GELU(), nn.Linear(c.width, c.width))
             self.start_summary = nn.Sequential(nn.Linear(start_cell * c.start_tokens, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.text_embed = nn.Linear(c.text_width, c.width)
         self.text_position = nn.Parameter(torch.randn(c.text_tokens, c.width) * 0.02)
@@ -202,7 +202,7 @@ class VideoTransformer(nn.Module):
             flat = cells(start[:, None], self.config.start_patch)
             tokens = torch.cat([self.start_embed(flat) + self.start_position, words], 1)
             mask = torch.cat([mask.new_ones(len(mask), flat.shape[1]), mask], 1)
-            summary = self.start_summary(flat.flatten(1)) + self.goal(self._goal(start, text, text_mask))
+            summary = self.start_summary(flat.flatten(1)) + self.goal(self.grounder.features(start, text, text_mask))
         modulation = self.context_modulation[None].to(tokens.dtype)
         keys, values = [], []
         for block in self.blocks:
@@ -211,16 +211,6 @@ class VideoTransformer(nn.Module):
             values.append(v)
         # Unpadded text, as when sampling, needs no mask; looking costs a device sync, so not while training.
         return Context(keys, values, mask if self.training or not bool(mask.all()) else None, summary)
-
-    @torch.no_grad()
-    def _goal(self, start: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor) -> torch.Tensor:
-        """[B, _GOAL_FEATURES]: whether the thing that the text names is in the start frame, and where; zeros without text. The grounder is
-        trained apart (`training/learn/recipes.py`)."""
-        present, xy = self.grounder(start, text, text_mask)
-        sure = present.sigmoid()[:, None]
-        angles = xy[:, :, None] * torch.tensor([0.75, 1.5, 3.0, 6.0], device=xy.device)
-        features = torch.cat([sure, sure * xy, sure * angles.sin().flatten(1), sure * angles.cos().flatten(1)], -1)
-        return features * text_mask.any(1, keepdim=True)
 
     def predict(self, x_t: torch.Tensor, t: torch.Tensor, context: Context, *, features_at: int | None = None) -> torch.Tensor:
         """The clean latents [B, T, C, h, w] that x_t [B, T, C, h, w] at noise level t [B] in 0..1 (1: pure noise) hides.
@@ -243,9 +233,6 @@ class VideoTransformer(nn.Module):
         shift, scale = self.head_modulation(time).chunk(2, -1)
         out = self.head(torch.addcmul(shift[:, None], F.layer_norm(tokens, (c.width,)), 1 + scale[:, None]))
         return uncells(out, c.latent_shape, c.patch)
-
-
-_GOAL_FEATURES = 3 + 2 * 4 * 2
 
 
 def _fourier(t: torch.Tensor) -> torch.Tensor:

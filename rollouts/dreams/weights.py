@@ -15,12 +15,13 @@ from torch import nn
 from .codec import Codec, CodecConfig
 from .grounding import Grounder
 from .idm import InverseDynamics
-from .motion import MotionCodec, MotionConfig, SceneCodec
+from .motion import MotionCodec, MotionConfig
 from .probe import ProbeNet
+from .scenes import Renderer, RendererConfig
 from .transformer import TransformerConfig, VideoTransformer
 from .value_head import ValueHead
 
-PARTS = ("codec", "motion", "world_model", "scene", "start_frames", "idm", "value_head", "probe")
+PARTS = ("codec", "motion", "world_model", "layouts", "renderer", "idm", "value_head", "probe")
 
 
 def build_part(name: str, settings: dict) -> nn.Module:
@@ -29,9 +30,9 @@ def build_part(name: str, settings: dict) -> nn.Module:
         "codec": lambda s: Codec(CodecConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in s.items()})),
         "motion": lambda s: MotionCodec(MotionConfig(**s)),
         "grounder": lambda s: Grounder(**s),
-        "scene": lambda s: SceneCodec(MotionConfig(**s)),
         "world_model": lambda s: VideoTransformer(TransformerConfig(**s)),
-        "start_frames": lambda s: VideoTransformer(TransformerConfig(**s)),
+        "layouts": lambda s: VideoTransformer(TransformerConfig(**s)),
+        "renderer": lambda s: Renderer(RendererConfig(**s)),
         "idm": lambda s: InverseDynamics(**s),
         "value_head": lambda s: ValueHead(**s),
         "probe": lambda s: ProbeNet(**s),

@@ -11,8 +11,12 @@ from rollouts.dreams import flow, kinematics
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.motion import MotionCodec, MotionConfig
 from rollouts.dreams.policy import Policy, SamplerSettings
+from rollouts.dreams.scenes import tidy
 from rollouts.dreams.text import MiniLM, TextEncoder, split
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, attend
+from rollouts.worlds.household.factors import HouseholdFactors
+from rollouts.worlds.household.layout import sample
+from rollouts.worlds.household.tokens import scene_tokens
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 PROMPT = "go to the red ball"
@@ -72,6 +76,20 @@ def test_it_imagines_start_frames_from_words(policy):
     assert (frames[0] != frames[1]).any()
     with pytest.raises(ValueError, match="scene description"):
         policy.imagine("  ", n=1)
+
+
+def test_tidy_scenes_are_as_real_ones_are():
+    layout = sample(np.random.default_rng(3), HouseholdFactors(dog="lying"), None)
+    real = torch.from_numpy(scene_tokens(layout))
+    noisy = real + 0.2 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
+    clean = tidy(noisy)
+    there = real[:, 0] > 0
+    assert torch.equal(clean[:, 0], real[:, 0])
+    assert torch.equal(clean[~there], real[~there])
+    assert torch.equal(clean[there][:, 5:], real[there][:, 5:])
+    assert torch.equal(clean[there][:, 1:3], noisy[there][:, 1:3])
+    headings = clean[there][:, 3:5].norm(dim=-1)
+    torch.testing.assert_close(headings, (real[there][:, 3:5].norm(dim=-1) > 0).float())
 
 
 def test_choose_takes_the_best_accepted_dream(policy):

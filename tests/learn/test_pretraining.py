@@ -12,22 +12,24 @@ from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
-from rollouts.dreams.motion import MotionCodec, MotionConfig, SceneCodec
+from rollouts.dreams.motion import MotionCodec, MotionConfig
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import ProbeNet
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, image_config
+from rollouts.dreams.scenes import Renderer, RendererConfig
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, layout_config
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.env import HouseholdEnv
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
+from rollouts.worlds.household.tokens import DOG, ENTITIES, FIRST_OBJECT, ROBOT
 from training.learn.clips import ClauseTable, clip_text, load_clips
 from training.learn.collect import play_episode, read_shard, save_shard
 from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
 from training.learn.lerobot import export
 from training.learn.loop import Loop, LoopSettings
 from training.learn.pretrain import train_stage
-from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, MotionRecipe, ProbeRecipe, SceneRecipe, StartFrameRecipe, WorldModelRecipe
-from training.learn.value import clip_values, train_value_head, value_data, value_figures
+from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
+from training.learn.value import clip_values, train_value_head, twin_starts, value_data, value_figures
 
 TINY_CODEC = CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8))
 
@@ -90,23 +92,23 @@ def recipes(clips):
     clips.encode_motion(motion)
     world = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
     grounder = Grounder(width=16)
-    scene = SceneCodec(MotionConfig(code=256, width=16, layers=1))
+    renderer = Renderer(RendererConfig(width=16, layers=1))
     learner = MotionCodec(MotionConfig(width=16, layers=1))
-    image = VideoTransformer(replace(image_config(), width=32, layers=1, heads=1))
+    layouts = VideoTransformer(replace(layout_config(), width=32, layers=1, heads=1))
     codec, idm, probe = Codec(TINY_CODEC), InverseDynamics(width=16), ProbeNet(entities=14, width=8)
     return {
         "codec": (CodecRecipe(codec, clips, 8), codec),
         "motion": (MotionRecipe(learner, clips, 16), learner),
         "grounder": (GroundingRecipe(grounder, clips, 16), grounder),
-        "scene": (SceneRecipe(scene, clips, 8), scene),
+        "renderer": (RendererRecipe(renderer, clips, 8), renderer),
         "world_model": (WorldModelRecipe(world, clips, 4), world),
-        "start_frames": (StartFrameRecipe(image, SceneCodec(MotionConfig(code=256, width=16, layers=1)), clips, 4), image),
+        "layouts": (LayoutRecipe(layouts, clips.words, 16, scenes=40), layouts),
         "idm": (IdmRecipe(idm, clips, 4), idm),
         "probe": (ProbeRecipe(probe, clips, 8), probe),
     }
 
 
-@pytest.mark.parametrize("name", ["codec", "motion", "grounder", "scene", "world_model", "start_frames", "idm", "probe"])
+@pytest.mark.parametrize("name", ["codec", "motion", "grounder", "renderer", "world_model", "layouts", "idm", "probe"])
 def test_every_recipe_learns(clips, tmp_path, name):
     recipe, model = recipes(clips)[name]
 
@@ -140,6 +142,28 @@ def test_a_clip_with_contact_is_worth_nothing(clips):
     assert (values[touched] == 0).all()
     assert values.max() <= 1
     assert values.max() > 0.5
+
+
+def test_the_renderer_learns_from_the_states_that_were_rendered(clips):
+    recipe = RendererRecipe(Renderer(RendererConfig(width=16, layers=1)), clips, 4)
+    for start in clips.starts[[0, 9, -1]].tolist():
+        (scene,) = recipe.tokens(torch.tensor([start]))
+        there = scene[:, 0] > 0
+        assert [bool(there[FIRST_OBJECT + i]) for i in range(len(OBJECTS))] == (~clips.objects[start, :, 0].isnan()).tolist()
+        assert bool(there[DOG]) == (not bool(clips.dog[start, 0].isnan()))
+        torch.testing.assert_close(scene[ROBOT, 1:3], clips.robot[start, :2])
+        torch.testing.assert_close(scene[ENTITIES.index("mat"), 1:3], clips.mat[clips.episode[start]])
+        factors = clips.meta[int(clips.episode[start])]["factors"]
+        assert int(there[[ENTITIES.index("block 1"), ENTITIES.index("block 2")]].sum()) == factors["clutter"]
+
+
+def test_twins_share_their_start(clips):
+    first, second = twin_starts(clips)
+    assert len(first) > 0
+    for a, b in zip(first.tolist(), second.tolist(), strict=True):
+        one, other = (clips.meta[int(clips.episode[start])]["seed"] for start in (a, b))
+        assert (one % 2, other) == (0, one + 1)
+        assert torch.equal(clips.frames[a], clips.frames[b])
 
 
 def test_the_value_head_learns_and_is_measured(clips):

@@ -31,7 +31,7 @@ class Clips:
     frames uint8 [F, H, W, 3]; actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the
     last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent;
     episode int64 [F]; starts int64: frames from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
-    clause indices, -1 for none; latents (after `encode`) [F, C, h, w]; codes (after `encode_motion`) float16
+    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w]; codes (after `encode_motion`) float16
     [len(starts), T, Z, 1, 1].
     """
 
@@ -47,6 +47,7 @@ class Clips:
     starts: torch.Tensor
     prompt: torch.Tensor
     scene: torch.Tensor
+    mat: torch.Tensor
     meta: list[dict]
     horizon: int
     latents: torch.Tensor | None = None
@@ -186,7 +187,8 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
     nothing = torch.full((len(meta), 1), -1)
     prompts = clause_indices([[m["prompt"]] for m in meta], words, 2) if words else nothing
     scenes = clause_indices([m["scene"] for m in meta], words, 12) if words else nothing
-    return Clips(**tensors, starts=torch.from_numpy(np.concatenate(starts)), prompt=prompts, scene=scenes, meta=meta, horizon=horizon, words=words)
+    mats = torch.tensor([m["mat"] for m in meta], dtype=torch.float32)
+    return Clips(**tensors, starts=torch.from_numpy(np.concatenate(starts)), prompt=prompts, scene=scenes, mat=mats, meta=meta, horizon=horizon, words=words)
 
 
 def clip_text(clips: Clips, starts: torch.Tensor, limit: int, *, plan: float, generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,23 +23,25 @@ from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
-from rollouts.dreams.motion import MotionCodec, SceneCodec
+from rollouts.dreams.motion import MotionCodec
 from rollouts.dreams.policy import base_config
 from rollouts.dreams.precision import native_bfloat16
 from rollouts.dreams.probe import ProbeNet
+from rollouts.dreams.scenes import Renderer
 from rollouts.dreams.text import MiniLM, tabulate
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, image_config
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, layout_config
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
+from rollouts.worlds.household.tokens import ENTITIES
 
 from .clips import ClauseTable, Clips, load_clips
 from .distributed import World, join_world
 from .loop import Loop, LoopSettings
 from .monitor import Monitor, WorldModelMonitor
-from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, MotionRecipe, ProbeRecipe, SceneRecipe, StartFrameRecipe, WorldModelRecipe
+from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 
-STAGES = ("codec", "motion", "motion_decoder", "grounder", "world_model", "scene", "start_frames", "idm", "probe")
+STAGES = ("codec", "motion", "motion_decoder", "grounder", "world_model", "renderer", "layouts", "idm", "probe")
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
@@ -49,12 +51,12 @@ DEFAULTS = {
     "motion_decoder": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.8),
     "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "grounder": LoopSettings(steps=12_000, lr=1e-3, ema=0.998, warmup=60),
-    "scene": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.5),
-    "start_frames": LoopSettings(steps=40_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60),
+    "renderer": LoopSettings(steps=6_000, lr=1e-3, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
+    "layouts": LoopSettings(steps=20_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "motion": 256, "motion_decoder": 256, "world_model": 128, "grounder": 128, "scene": 128, "start_frames": 128, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "motion": 256, "motion_decoder": 256, "world_model": 128, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -134,13 +136,14 @@ def train_stage(
         elif name == "grounder":
             model = Grounder().to(device)
             recipe = GroundingRecipe(model, clips, batch)
-        elif name == "scene":
-            model = SceneCodec().to(device)
-            recipe = SceneRecipe(model, clips, batch)
+        elif name == "renderer":
+            model = Renderer().to(device)
+            recipe = RendererRecipe(model, clips, batch)
             muon = list(model.blocks)
-        elif name == "start_frames":
-            model = VideoTransformer(image_config()).to(device)
-            recipe = StartFrameRecipe(model, weights.load_part(out, "scene", device), clips, batch)  # type: ignore[arg-type]
+        elif name == "layouts":
+            assert clips.words is not None
+            model = VideoTransformer(layout_config(len(ENTITIES))).to(device)
+            recipe = LayoutRecipe(model, clips.words, batch)
             muon = list(model.blocks)
         elif name == "idm":
             model = InverseDynamics().to(device)
@@ -163,7 +166,7 @@ def train_stage(
     average = loop.run()
     if not loop.world.is_main:
         return
-    if isinstance(recipe, (CodecRecipe, MotionRecipe, SceneRecipe)) and name != "motion_decoder":
+    if isinstance(recipe, (CodecRecipe, MotionRecipe)) and name != "motion_decoder":
         recipe.normalise(average)  # type: ignore[arg-type]
     weights.save_part(out, "motion" if name == "motion_decoder" else name, average, **base_config())
     notes = out / f"{name}.json"

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from gymnasium.utils import seeding
 from torch import nn
 
 from rollouts.dreams.codec import Codec
 from rollouts.dreams.flow import sample_times, velocity_error
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
-from rollouts.dreams.motion import MotionCodec, SceneCodec
-from rollouts.dreams.probe import DOG, ROBOT, ProbeNet
+from rollouts.dreams.motion import MotionCodec
+from rollouts.dreams.probe import ProbeNet
+from rollouts.dreams.scenes import Renderer
 from rollouts.dreams.transformer import VideoTransformer
 from rollouts.worlds.household.camera import to_frame
+from rollouts.worlds.household.describe import scene_clauses
 from rollouts.worlds.household.env import CONTROL_HZ
-from rollouts.worlds.household.factors import OBJECTS
+from rollouts.worlds.household.factors import OBJECTS, HouseholdFactors
+from rollouts.worlds.household.layout import sample as sample_layout
 from rollouts.worlds.household.tasks import all_prompts, parse
+from rollouts.worlds.household.tokens import DOG, FIRST_OBJECT, ROBOT, scene_tokens
 
-from .clips import Clips, clause_indices, clip_text
+from .clips import ClauseTable, Clips, clause_indices, clip_text
 
 
 class CodecRecipe(nn.Module):
@@ -119,10 +125,10 @@ class MotionRecipe(nn.Module):
 
 
 class GroundingRecipe(nn.Module):
-    """Where is the object that a prompt names? Any frame with any prompt about any object, present or not; some prompts
-    are followed by a plan that has nothing to do with them."""
+    """Where is the object that a prompt names, and where are the landmarks? Any frame with any prompt about any object, present or not;
+    some prompts are followed by a plan that has nothing to do with them."""
 
-    def __init__(self, net: Grounder, clips: Clips, batch: int, *, jitter: float = 0.15, plan: float = 0.3):
+    def __init__(self, net: Grounder, clips: Clips, batch: int, *, jitter: float = 0.25, plan: float = 0.3):
         super().__init__()
         assert clips.words is not None
         self.net, self.clips, self.batch, self.jitter, self.plan = net, clips, batch, jitter, plan
@@ -158,95 +164,126 @@ class GroundingRecipe(nn.Module):
         logit, xy = self.net(latents, text, mask)
         error = F.smooth_l1_loss(xy, place.nan_to_num(), beta=0.1, reduction="none").sum(-1) * present
         mae = ((xy.detach() - place.nan_to_num()).norm(dim=-1) * present).sum() / present.sum()
-        return F.binary_cross_entropy_with_logits(logit, present.float()) + 4 * error.mean(), {"place_error": mae}
+        named = F.binary_cross_entropy_with_logits(logit, present.float()) + 4 * error.mean()
+        marks, metrics = self._landmarks(pick, latents)
+        return named + marks, {"place_error": mae, **metrics}
+
+    def _landmarks(self, pick: torch.Tensor, latents: torch.Tensor) -> tuple[torch.Tensor, dict]:
+        """Loss and errors [m] of the landmarks; the dog's count where a frame shows one."""
+        clips, facts = self.clips, self.net.landmarks(latents)
+        dog, robot = clips.dog[pick], clips.robot[pick]
+        there = ~dog[:, :1].isnan()
+        dog = dog.nan_to_num()
+        place = torch.stack([dog[:, :2], clips.mat[clips.episode[pick]], robot[:, :2]], 1)
+        seen = torch.cat([there, torch.ones_like(there), torch.ones_like(there)], 1)
+        off = F.smooth_l1_loss(facts[..., 1:3], place, beta=0.1, reduction="none").sum(-1) * seen
+        yaw = torch.stack([dog[:, 2], robot[:, 2]], 1)
+        turned = (facts[:, [0, 2], 3:] - torch.stack([yaw.cos(), yaw.sin()], -1)).square().sum(-1) * seen[:, [0, 2]]
+        loss = F.binary_cross_entropy_with_logits(facts[..., 0], seen.float()) + 4 * off.mean() + 0.3 * turned.mean()
+        metres = ((facts[..., 1:3] - place).norm(dim=-1) * seen).detach().sum(0) / seen.sum(0)
+        return loss, {"dog_error": metres[0], "mat_error": metres[1], "robot_error": metres[2]}
 
 
 class WorldModelRecipe(nn.Module):
-    """Flow matching of the motion codes of the future frames; the start frame is given and not part of the loss."""
+    """Flow matching of the motion codes of the future frames; the start frame is given and not part of the loss. It is jittered, or
+    thousands of episodes are learned by heart."""
 
-    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3):
+    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3, jitter: float = 0.25):
         super().__init__()
         self.model, self.clips, self.batch = model, clips, batch
-        self.drop_text, self.plan = drop_text, plan
+        self.drop_text, self.plan, self.jitter = drop_text, plan, jitter
         model.grounder.requires_grad_(False)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
-        return self.errors(starts, generator).mean(), {}
+        return self.errors(starts, generator, jitter=self.jitter).mean(), {}
 
-    def errors(self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None) -> torch.Tensor:
+    def errors(self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None, jitter: float = 0.0) -> torch.Tensor:
         """Unreduced velocity errors [B, T, Z, 1, 1] of the clips that begin at `starts` [B]; `times` [B] in place of drawn
         noise levels."""
         clips = self.clips
         assert clips.latents is not None
         text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator)
         drop = torch.rand(len(starts), generator=generator, device=starts.device) < self.drop_text
-        context = self.model.encode_context(clips.latents[starts].float(), text, mask, drop)
+        frames = clips.latents[starts].float()
+        if jitter:
+            level = jitter * torch.rand(len(frames), 1, 1, 1, generator=generator, device=frames.device)
+            frames = frames + level * torch.randn(frames.shape, generator=generator, device=frames.device)
+        context = self.model.encode_context(frames, text, mask, drop)
         future = clips.motion(starts)
         noise = torch.randn(future.shape, generator=generator, device=future.device)
         t = sample_times(len(starts), generator=generator, device=future.device) if times is None else times
         return velocity_error(self.model, future, context, noise=noise, t=t)
 
 
-class SceneRecipe(nn.Module):
-    """Reconstruction of single frames' latents from their scene codes; what is not in every scene weighs more."""
+class RendererRecipe(nn.Module):
+    """Regression of frames' latents from the states of their scenes; what is not in every scene weighs more."""
 
-    def __init__(self, codec: SceneCodec, clips: Clips, batch: int, *, noise: float = 0.1, emphasis: float = 4.0):
+    def __init__(self, renderer: Renderer, clips: Clips, batch: int, *, emphasis: float = 4.0):
         super().__init__()
         assert clips.latents is not None
-        self.codec, self.clips, self.batch, self.noise, self.emphasis = codec, clips, batch, noise, emphasis
+        self.renderer, self.clips, self.batch, self.emphasis = renderer, clips, batch, emphasis
         self.usual = clips.latents[:: max(1, len(clips.latents) // 4096)].float().mean(0)
+        # Episodes 2k and 2k + 1 share their start (`collect.play_episode`).
+        seeds = [meta["seed"] // 2 for meta in clips.meta]
+        starts = {seed: scene_tokens(sample_layout(_reset_generator(seed), HouseholdFactors(), None)) for seed in set(seeds)}
+        self.scenes = torch.from_numpy(np.stack([starts[seed] for seed in seeds])).to(clips.device)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips = self.clips
         assert clips.latents is not None
         pick = torch.randint(len(clips.latents), (self.batch,), generator=generator, device=clips.device)
         latents = clips.latents[pick].float()
-        blank = torch.zeros_like(latents)
-        code = self.codec.raw_code(latents, blank)
-        noise = torch.randn(code.shape, generator=generator, device=code.device) * self.noise
-        error = (self.codec.picture(code + noise, blank) - latents).square()
+        error = (self.renderer(self.tokens(pick)) - latents).square()
         special = ((latents - self.usual).square().mean(1, keepdim=True) > 1.0).float()
         weight = 1 + self.emphasis * special
         with torch.no_grad():
             special_mse = (error.mean(1, keepdim=True) * special).sum() / special.sum().clamp(min=1)
-        return (weight * error).mean() / weight.mean(), {"mse": error.detach().mean(), "special_mse": special_mse, "special": special.mean()}
+        return (weight * error).mean() / weight.mean(), {"mse": error.detach().mean(), "special_mse": special_mse}
 
-    @torch.no_grad()
-    def normalise(self, codec: SceneCodec, frames: int = 8192) -> None:
-        """Sets the codec's `shift` and `scale` from the data."""
+    def tokens(self, pick: torch.Tensor) -> torch.Tensor:
+        """Scene tokens [B, E, FACTS] of the frames `pick` [B]: their episode's start, with what has moved since."""
         clips = self.clips
-        assert clips.latents is not None
-        pick = torch.randint(len(clips.latents), (frames,), generator=torch.Generator(clips.device).manual_seed(7), device=clips.device)
-        raw = torch.cat([codec.raw_code(latents := clips.latents[part].float(), torch.zeros_like(latents)) for part in pick.split(512)])
-        codec.shift.copy_(raw.mean(0))
-        codec.scale.copy_(raw.std(0).clamp(min=1e-3))
+        scenes = self.scenes[clips.episode[pick]].clone()
+        robot, dog = clips.robot[pick], clips.dog[pick]
+        scenes[:, ROBOT, 1:5] = torch.cat([robot[:, :2], robot[:, 2:3].cos(), robot[:, 2:3].sin()], -1)
+        scenes[:, ROBOT, 5:7] = robot[:, 3:5]
+        scenes[:, DOG, 1:5] = torch.cat([dog[:, :2], dog[:, 2:3].cos(), dog[:, 2:3].sin()], -1).nan_to_num()
+        scenes[:, FIRST_OBJECT : FIRST_OBJECT + len(OBJECTS), 1:3] = clips.objects[pick].nan_to_num()
+        return scenes
 
 
-class StartFrameRecipe(nn.Module):
-    """Flow matching of the scene codes of first frames from their descriptions."""
+class LayoutRecipe(nn.Module):
+    """Flow matching of scene tokens from scene descriptions. Layouts cost no rendering, so many more are drawn than were ever played."""
 
-    @torch.no_grad()
-    def __init__(self, model: VideoTransformer, scene: SceneCodec, clips: Clips, batch: int, *, drop_text: float = 0.1):
+    def __init__(
+        self, model: VideoTransformer, words: ClauseTable, batch: int, *, scenes: int = 60_000, drop_text: float = 0.1, device: torch.device | str = "cpu"
+    ):
         super().__init__()
-        assert clips.latents is not None
-        self.model, self.clips, self.batch, self.drop_text = model, clips, batch, drop_text
-        change = torch.ones(len(clips.episode), dtype=torch.bool, device=clips.device)
-        change[1:] = clips.episode[1:] != clips.episode[:-1]
-        firsts = change.nonzero()[:, 0]
-        self.codes = torch.cat([scene.encode_scene(clips.latents[part].float()) for part in firsts.split(256)])
+        self.model, self.words, self.batch, self.drop_text = model, words, batch, drop_text
+        tokens, clauses = [], []
+        for seed in range(scenes):
+            layout = sample_layout(_reset_generator(seed), HouseholdFactors(), None)
+            tokens.append(scene_tokens(layout))
+            clauses.append(scene_clauses(layout.state(), layout.factors.to_dict(), np.random.default_rng([seed, 9])))
+        self.scenes = torch.from_numpy(np.stack(tokens))[..., None, None].to(device)
+        self.clauses = clause_indices(clauses, words, 12).to(device)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        clips = self.clips
-        assert clips.words is not None
-        pick = torch.randint(len(self.codes), (self.batch,), generator=generator, device=clips.device)
-        codes = self.codes[pick]
-        text, mask = clips.words.pack(None, clips.scene[pick], self.model.config.text_tokens)
-        drop = torch.rand(self.batch, generator=generator, device=clips.device) < self.drop_text
+        device = self.scenes.device
+        pick = torch.randint(len(self.scenes), (self.batch,), generator=generator, device=device)
+        scenes = self.scenes[pick]
+        text, mask = self.words.pack(None, self.clauses[pick], self.model.config.text_tokens)
+        drop = torch.rand(self.batch, generator=generator, device=device) < self.drop_text
         context = self.model.encode_context(None, text, mask, drop)
-        noise = torch.randn(codes.shape, generator=generator, device=clips.device)
-        t = sample_times(self.batch, generator=generator, device=clips.device)
-        return velocity_error(self.model, codes, context, noise=noise, t=t).mean(), {}
+        noise = torch.randn(scenes.shape, generator=generator, device=device)
+        t = sample_times(self.batch, generator=generator, device=device)
+        return velocity_error(self.model, scenes, context, noise=noise, t=t).mean(), {}
+
+
+def _reset_generator(seed: int) -> np.random.Generator:
+    """The generator that `env.reset(seed=seed)` draws its layout from."""
+    return seeding.np_random(seed)[0]
 
 
 class IdmRecipe(nn.Module):

@@ -6,6 +6,9 @@ The world model is frozen; its features of noised clips are computed once. Targe
 worth 0; otherwise it is worth GAMMA ** (steps from its end to success), 0 if success never comes (Monte Carlo discounted
 terminal reward, as in Cosmos Policy). The success probability fits that by cross-entropy; the preference score fits which
 of two clips is worth more (Bradley & Terry 1952). A clip that stands frozen though its task is open is worth 0.
+
+Half of the clips are twins: the openings of two episodes that share their start and prompt. Choosing among dreams of one start is what
+the score is for, and pairs of other starts teach mostly how hard a start is.
 """
 
 from __future__ import annotations
@@ -36,12 +39,13 @@ NOISE_DRAWS = 4
 
 @dataclass
 class ValueData:
-    """features float16 [N, tokens, D] of clips, target float32 [N] in 0..1, frozen bool [N], start int64 [N]: the clip's
-    first frame, equal for clips that fork from one start (a frozen clip's is its source's)."""
+    """features float16 [N, tokens, D] of clips, target float32 [N] in 0..1, frozen bool [N], twin int64 [N]: the row of the clip
+    that has the same start and prompt; its own row for a clip without one."""
 
     features: torch.Tensor
     target: torch.Tensor
     frozen: torch.Tensor
+    twin: torch.Tensor
 
 
 def clip_values(clips: Clips, starts: torch.Tensor) -> torch.Tensor:
@@ -60,13 +64,15 @@ def clip_values(clips: Clips, starts: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def value_data(model: VideoTransformer, motion: MotionCodec, clips: Clips, count: int, *, layer: int, seed: int, batch: int = 64) -> ValueData:
-    """`count` random clips; half of them begin an episode, where best-of-N has most to decide."""
+    """`count` clips (an even number): half of them random, half twins."""
     assert clips.latents is not None
     generator = torch.Generator().manual_seed(seed)
-    opening = torch.ones(len(clips.episode), dtype=torch.bool)
-    opening[1:] = clips.episode[1:] != clips.episode[:-1]
-    openings = clips.starts[opening[clips.starts]]
-    starts = torch.cat([clips.draw(count // 2, generator), openings[torch.randint(len(openings), (count - count // 2,), generator=generator)]])
+    first, second = twin_starts(clips)
+    pick = torch.randint(len(first), (count // 4,), generator=generator)
+    alone = clips.draw(count - 2 * len(pick), generator)
+    starts = torch.cat([alone, first[pick], second[pick]])
+    row, pairs = torch.arange(count), len(pick)
+    twin = torch.cat([row[: len(alone)], row[len(alone) :].roll(pairs)])
     frozen = torch.rand(count, generator=generator) < FROZEN_SHARE
     target = clip_values(clips, starts)
     solved = clips.success[starts]
@@ -81,16 +87,31 @@ def value_data(model: VideoTransformer, motion: MotionCodec, clips: Clips, count
             context = model.encode_context(latents[:, 0], text, mask)
             tokens = rollout_features(model, future, context, layer=layer, noise=noises[index % NOISE_DRAWS])
         features.append(tokens.half())
-    return ValueData(torch.cat(features), target, frozen)
+    return ValueData(torch.cat(features), target, frozen, twin)
+
+
+def twin_starts(clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clip starts of the openings of episodes that `collect` played from the same start: two of [K]."""
+    opening = torch.ones(len(clips.episode), dtype=torch.bool)
+    opening[1:] = clips.episode[1:] != clips.episode[:-1]
+    by_seed = {clips.meta[int(clips.episode[start])]["seed"]: int(start) for start in clips.starts[opening[clips.starts]]}
+    pairs = [(start, by_seed[seed + 1]) for seed, start in by_seed.items() if seed % 2 == 0 and seed + 1 in by_seed]
+    first, second = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    return first, second
 
 
 def value_loss(head: ValueHead, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of success plus Bradley-Terry over all pairs of the batch whose targets differ."""
+    """Cross-entropy of success plus Bradley-Terry over all pairs of the batch whose targets differ, plus the same over twins: rows
+    i and B/2 + i."""
     success, score = head(features.float())
-    gap = target[:, None] - target[None]
-    better = gap > 0.05
-    preference = F.softplus(score[None] - score[:, None])[better].mean() if bool(better.any()) else score.sum() * 0
-    return F.binary_cross_entropy_with_logits(success, target) + preference
+
+    def preference(a: torch.Tensor, b: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
+        differ = (gap.abs() > 0.05).float()
+        return (F.softplus((b - a) * gap.sign()) * differ).sum() / differ.sum().clamp(min=1)
+
+    every = preference(score[:, None], score[None], target[:, None] - target[None])
+    (a, b), (target_a, target_b) = score.chunk(2), target.chunk(2)
+    return F.binary_cross_entropy_with_logits(success, target) + 0.5 * every + 0.5 * preference(a, b, target_a - target_b)
 
 
 def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int = 64, lr: float = 5e-4, seed: int = 0) -> ValueHead:
@@ -100,7 +121,8 @@ def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 50) * max(0.02, 1 - step / steps))
     generator = torch.Generator().manual_seed(seed)
     for step in range(steps):
-        pick = torch.randint(len(data.target), (batch,), generator=generator)
+        pick = torch.randint(len(data.target), (batch // 2,), generator=generator)
+        pick = torch.cat([pick, data.twin[pick]])
         loss = value_loss(head, data.features[pick], data.target[pick])
         optimiser.zero_grad()
         loss.backward()
@@ -117,8 +139,8 @@ def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int
 @torch.no_grad()
 def value_figures(head: ValueHead, data: ValueData) -> dict[str, float]:
     """On held-out clips: AUC and accuracy at 0.5 of "worth more than a half", expected calibration error (10 bins) of the
-    success probability against the target, accuracy on pairs whose targets differ by over 0.2, and how often a frozen clip
-    scores above the median of the others."""
+    success probability against the target, accuracy on pairs whose targets differ by over 0.2, the same of twins, and how often a
+    frozen clip scores above the median of the others."""
     success, score = zip(*(head(part.float()) for part in data.features.split(128)), strict=True)
     probability, score_N = torch.cat(success).sigmoid(), torch.cat(score)
     label = data.target > 0.5
@@ -132,12 +154,15 @@ def value_figures(head: ValueHead, data: ValueData) -> dict[str, float]:
     gap = data.target[:, None] - data.target[None]
     pairs = gap > 0.2
     right = (score_N[:, None] > score_N[None])[pairs].float().mean()
+    twins = data.target - data.target[data.twin] > 0.2
     frozen = data.frozen & (data.target == 0)
     return {
         "auc": float(wins.mean()),
         "accuracy": float(((probability > 0.5) == label).float().mean()),
         "ece": ece,
         "pair_accuracy": float(right),
+        "twin_accuracy": float((score_N > score_N[data.twin])[twins].float().mean()),
+        "twins": int(twins.sum()),
         "frozen_preferred": float((score_N[frozen] > score_N[~data.frozen].median()).float().mean()),
         "n": len(label),
     }

@@ -32,6 +32,15 @@ class Layout:
     dog: tuple[float, float, float]
     dog_speed: float
 
+    def state(self) -> dict:
+        """What `describe.scene_clauses` needs of an environment's state, before any physics."""
+        return {
+            "robot": list(self.robot),
+            "dog": None if self.factors.dog == "absent" else list(self.dog),
+            "objects": {name: [*xy, 0.0] for name, xy in zip(self.objects, self.object_xy, strict=True)},
+            "mat": list(self.mat),
+        }
+
 
 def sample(rng: np.random.Generator, wanted: HouseholdFactors, task: Task | None) -> Layout:
     """One layout; the same generator state gives the same layout."""
