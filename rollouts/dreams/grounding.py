@@ -2,8 +2,8 @@
 
 Learning to find "the green can" from a few thousand demonstrations is what a world model is worst at: it learns the scenes
 by heart instead. Every frame shows several objects, though, and each has many names; the grounder learns from
-all of them, apart, and the world model reads its answer (`transformer.py`). The same goes for the landmarks: without them
-dreams went through the dog more often than the demonstrators did.
+all of them, apart, and the world model reads its answer (`transformer.py`). The same goes for the landmarks, which matter whatever
+is asked for: trajectories show where they are only by what the robot does about them.
 """
 
 from __future__ import annotations

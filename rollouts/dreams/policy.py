@@ -20,9 +20,9 @@ from .idm import InverseDynamics
 from .motion import MotionCodec, MotionConfig
 from .precision import autocast
 from .probe import Probe, ProbeNet
-from .scenes import Renderer, RendererConfig, tidy
+from .scenes import Renderer, RendererConfig, layout_config, tidy
 from .text import TextEncoder
-from .transformer import Context, TransformerConfig, VideoTransformer, layout_config
+from .transformer import Context, TransformerConfig, VideoTransformer
 from .value_head import ValueHead, rollout_features, shared_noise
 
 VALUE_DRAWS = 2

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .transformer import Block
+from .transformer import Block, TransformerConfig
 
 FACTS = 9
 """Numbers of a token: present (1 or -1), x, y on the floor [m], cosine and sine of the heading (0, 0 without one), four attributes in -1..1.
@@ -47,6 +47,11 @@ class RendererConfig:
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+
+def layout_config(entities: int = RendererConfig.entities) -> TransformerConfig:
+    """Of the transformer that dreams scene tokens from text alone, one token for each entity."""
+    return TransformerConfig(frames=entities, channels=FACTS, grid=1, width=192, layers=4, heads=3, start=False)
 
 
 class Renderer(nn.Module):

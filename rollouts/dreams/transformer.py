@@ -65,11 +65,6 @@ class TransformerConfig:
         return asdict(self)
 
 
-def layout_config(entities: int = 20) -> TransformerConfig:
-    """Of the first half of the start-frame generator: scene tokens (`scenes.py`) from text alone, one token for each."""
-    return TransformerConfig(frames=entities, channels=9, width=192, layers=4, heads=3, start=False)
-
-
 def cells(latents: torch.Tensor, patch: int) -> torch.Tensor:
     """[B, T, C, h, w] -> [B, T * cells, C * patch * patch]"""
     b, t, c, h, w = latents.shape
@@ -147,7 +142,7 @@ class Block(nn.Module):
 
 
 class VideoTransformer(nn.Module):
-    """See the module. With `config.start` False it generates scenes from text (`layout_config`)."""
+    """See the module. With `config.start` False it generates scenes from text (`scenes.layout_config`)."""
 
     def __init__(self, config: TransformerConfig = TransformerConfig()):
         super().__init__()

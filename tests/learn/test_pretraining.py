@@ -15,8 +15,8 @@ from rollouts.dreams.idm import InverseDynamics
 from rollouts.dreams.motion import MotionCodec, MotionConfig
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import ProbeNet
-from rollouts.dreams.scenes import Renderer, RendererConfig
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, layout_config
+from rollouts.dreams.scenes import Renderer, RendererConfig, layout_config
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.env import HouseholdEnv
 from rollouts.worlds.household.factors import OBJECTS

@@ -27,9 +27,9 @@ from rollouts.dreams.motion import MotionCodec
 from rollouts.dreams.policy import base_config
 from rollouts.dreams.precision import native_bfloat16
 from rollouts.dreams.probe import ProbeNet
-from rollouts.dreams.scenes import Renderer
+from rollouts.dreams.scenes import Renderer, layout_config
 from rollouts.dreams.text import MiniLM, tabulate
-from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, layout_config
+from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
