@@ -193,11 +193,62 @@ describe("Outbox", () => {
     const second = entry();
     await outbox.add(first);
     await outbox.add(second);
-    await vi.waitFor(async () => expect(await outbox.cancel(first.id)).toBe(false)); // on its way
+    await vi.waitFor(() => expect(outbox.onItsWay).toBe(first.id));
+    const late = outbox.cancel(first.id);
     expect(await outbox.cancel(second.id)).toBe(true);
     release();
+    expect(await late, "the server has it").toBe(false);
     await vi.waitFor(() => expect(outbox.waiting).toHaveLength(0));
     expect(await store.list("7")).toEqual([]);
+  });
+
+  it("takes back what was on its way when the network failed, and never sends it", async () => {
+    let fail: () => void = () => {};
+    const sent: string[] = [];
+    const { outbox, store, timers } = make((one) => new Promise<void>((_, reject) => (sent.push(one.id), (fail = () => reject(new NetworkError(null))))));
+    const only = entry();
+    await outbox.add(only);
+    await vi.waitFor(() => expect(outbox.onItsWay).toBe(only.id));
+    const cancelled = outbox.cancel(only.id);
+    fail();
+    expect(await cancelled).toBe(true);
+    for (const { run } of timers) run();
+    await outbox.flush();
+    expect(sent).toEqual([only.id]);
+    expect(await store.list("7")).toEqual([]);
+  });
+
+  it("does not bring back what was taken back while the store was read", async () => {
+    const memory = new Map<string, OutboxEntry>();
+    let slow: Promise<void> = Promise.resolve();
+    const store = {
+      list: async () => {
+        const found = [...memory.values()];
+        await slow;
+        return found;
+      },
+      put: async (one: OutboxEntry) => void memory.set(one.id, one),
+      delete: async (id: string) => void memory.delete(id),
+    };
+    let online = false;
+    const sent: string[] = [];
+    const send = async (one: OutboxEntry): Promise<void> => {
+      if (!online) throw new NetworkError(null);
+      sent.push(one.id);
+    };
+    const { outbox } = make(send, { store });
+    const only = entry();
+    await outbox.add(only);
+    await outbox.flush();
+    online = true;
+    let read: () => void = () => {};
+    slow = new Promise((resolve) => (read = resolve));
+    const pass = outbox.flush(); // it has read the entry, and is about to send it
+    slow = Promise.resolve();
+    expect(await outbox.cancel(only.id)).toBe(true);
+    read();
+    await pass;
+    expect(sent).toEqual([]);
   });
 
   it("sends from memory when the browser refuses to store", async () => {

@@ -52,12 +52,13 @@ const RETRY_MS = [1000, 2000, 4000, 8000, 15_000, 30_000];
 export class Outbox {
   private entries: OutboxEntry[] = [];
   private stateValue: OutboxState = "ready";
-  private sending: string | null = null;
+  private sending: { id: string; attempt: Promise<unknown> } | null = null;
   private running: Promise<void> | null = null;
   private again = false;
   private failures = 0;
   private timer: unknown = null;
   private readonly inMemory = new Set<string>(); // added, but the store has not yet confirmed
+  private readonly gone = new Set<string>(); // deleted here, but a read of the store that began before may still bring them
 
   constructor(private readonly options: OutboxOptions) {}
 
@@ -70,6 +71,10 @@ export class Outbox {
   }
   get refused(): readonly OutboxEntry[] {
     return this.entries.filter((entry) => entry.refused);
+  }
+  /** The entry that is being sent now. */
+  get onItsWay(): string | null {
+    return this.sending?.id ?? null;
   }
   has(id: string): boolean {
     return this.entries.some((entry) => entry.id === id);
@@ -99,21 +104,24 @@ export class Outbox {
     }
   }
 
-  /** Takes back an entry that was not sent yet. Returns false if it is being sent, was sent, or is unknown. */
+  /** Takes back an entry that the server does not have. One on its way is waited for. Returns false if it was sent, or is unknown. */
   async cancel(id: string): Promise<boolean> {
-    if (this.sending === id || !this.has(id)) return false;
-    this.entries = this.entries.filter((entry) => entry.id !== id);
-    this.inMemory.delete(id);
-    await this.options.store.delete(id);
-    this.options.onChange?.();
-    return true;
+    while (this.sending?.id === id) await this.sending.attempt;
+    const takeOut = async (): Promise<boolean> => {
+      if (!this.has(id)) return false;
+      await this.delete(id);
+      return true;
+    };
+    if (this.sending) return takeOut(); // this tab is the one that sends, and it sends another entry
+    return this.exclusive(async () => {
+      await this.read(); // another tab may have sent it meanwhile
+      return takeOut();
+    });
   }
 
   /** Forgets an entry that the server refused, once the person has seen why. */
   async dismiss(id: string): Promise<void> {
-    this.entries = this.entries.filter((entry) => entry.id !== id);
-    await this.options.store.delete(id);
-    this.options.onChange?.();
+    await this.delete(id);
   }
 
   /** Tries now: the network is back, the person signed in again, the page became visible. */
@@ -123,15 +131,18 @@ export class Outbox {
       return this.running;
     }
     this.stopTimer();
-    const exclusive = this.options.exclusive ?? (<T>(run: () => Promise<T>) => run());
     const run = async (): Promise<void> => {
       do {
         this.again = false;
-        await exclusive(() => this.sendAll()).catch(() => this.retryLater("server", null));
+        await this.exclusive(() => this.sendAll()).catch(() => this.retryLater("server", null));
       } while (this.again);
     };
     this.running = run().finally(() => (this.running = null));
     return this.running;
+  }
+
+  private exclusive<T>(run: () => Promise<T>): Promise<T> {
+    return this.options.exclusive ? this.options.exclusive(run) : run();
   }
 
   private async sendAll(): Promise<void> {
@@ -140,7 +151,9 @@ export class Outbox {
     let delayed: { state: OutboxState; after: number | null } | null = null;
     for (const entry of this.waiting) {
       if (!this.has(entry.id)) continue; // cancelled meanwhile
-      const outcome = await this.sendOne(entry);
+      const attempt = this.sendOne(entry).finally(() => (this.sending = null));
+      this.sending = { id: entry.id, attempt: attempt.catch(() => {}) };
+      const outcome = await attempt;
       if (outcome === "done") continue;
       if (outcome.state !== "server" || outcome.after !== null) {
         delayed = outcome;
@@ -155,10 +168,9 @@ export class Outbox {
   }
 
   private async sendOne(entry: OutboxEntry, freshToken = false): Promise<"done" | { state: OutboxState; after: number | null }> {
-    this.sending = entry.id;
     try {
       const result = await this.options.send(entry);
-      await this.remove(entry.id);
+      await this.delete(entry.id).catch(() => {}); // kept in the store, it would be sent again after a reload, harmlessly
       this.options.onSent?.(entry, result);
       return "done";
     } catch (error) {
@@ -170,8 +182,6 @@ export class Outbox {
       if (error.status === 401 || ([403, 404].includes(error.status) && !freshToken)) return await this.reauthenticate(entry);
       await this.refuse(entry, error);
       return "done";
-    } finally {
-      this.sending = null;
     }
   }
 
@@ -195,17 +205,22 @@ export class Outbox {
     this.options.onChange?.();
   }
 
-  private async remove(id: string): Promise<void> {
+  private async delete(id: string): Promise<void> {
     this.entries = this.entries.filter((entry) => entry.id !== id);
     this.inMemory.delete(id);
-    await this.options.store.delete(id).catch(() => {}); // it would be sent again after a reload, harmlessly
-    this.options.onChange?.();
+    this.gone.add(id);
+    try {
+      await this.options.store.delete(id);
+    } finally {
+      this.options.onChange?.();
+    }
   }
 
   /** Another tab may have added or sent some. */
   private async read(): Promise<void> {
-    const stored = await this.options.store.list(this.options.person).catch(() => null);
-    if (!stored) return;
+    const listed = await this.options.store.list(this.options.person).catch(() => null);
+    if (!listed) return;
+    const stored = listed.filter((entry) => !this.gone.has(entry.id));
     const known = new Map(this.entries.map((entry) => [entry.id, entry]));
     const unsaved = this.entries.filter((entry) => this.inMemory.has(entry.id) && !stored.some((one) => one.id === entry.id));
     this.entries = [...stored.map((entry) => known.get(entry.id) ?? entry), ...unsaved].sort((a, b) => a.createdAt - b.createdAt);
