@@ -56,6 +56,7 @@ def logging_settings(*, level: str, format: str) -> dict[str, Any]:
             "celery.beat": {"level": "WARNING"},
             "axes": {"level": "WARNING"},
             "botocore": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},
             "OpenGL": {"level": "WARNING"},
         },
     }

@@ -122,8 +122,8 @@ class SimulatedAnnotator:
             return
         spent = round((time.monotonic() - began) * 1000)
         body |= {"response_ms": spent, "visible_ms": spent, "client": {"app": "simulate", "teacher": self.teacher.to_dict()}}
-        # One key for this answer, however often it has to be sent.
-        key = str(uuid.UUID(bytes=self.rng.bytes(16), version=4))
+        # One key for this answer, however often it has to be sent. Not from the seed: another run with the same seed gives other answers.
+        key = str(uuid.uuid4())
         sent, tries = time.monotonic(), self.outcome.retried
         response = await self._send("POST", API + "choices/", json=body, headers={"Idempotency-Key": key})
         if response.is_success:

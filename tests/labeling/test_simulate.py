@@ -181,6 +181,29 @@ def test_they_stop_when_nothing_is_left(pairs_to_judge, live_server):
     assert simulation.outcomes["simulated-1"].stopped == "all_done"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_second_run_with_the_same_seed_gives_new_answers(pairs_to_judge, live_server):
+    """The demo's simulated annotators have used up the first numbers of every small seed."""
+    for prefix in ("simulated", "simulated", "others"):
+        simulation = simulation_run(
+            judge=Judge(Eyes()), teacher=Teacher(mistake=0, equal=0, skip=0), annotators=1, choices=5, url=live_server.url, seed=0, prefix=prefix
+        )
+        assert simulation.answered == 5
+    assert Choice.objects.count() == 15
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_tells_a_refusal_from_a_server_that_is_away(project, live_server, monkeypatch):
+    monkeypatch.setattr("labeling.management.commands.simulate.judge_load", lambda **_: Judge(Eyes()))
+    with pytest.raises(CommandError, match="Is the server running"):
+        monkeypatch.setattr("labeling.simulate.client.PATIENCE_S", 0)
+        call_command("simulate", "--annotators", "1", "--url", "http://127.0.0.1:1", "--prefix", "sim-away")
+    monkeypatch.setattr("labeling.simulate.client.API", "/api/v1/nowhere/")
+    with pytest.raises(CommandError, match=r"The server refused: 404 .*nowhere/next/") as refused:
+        call_command("simulate", "--annotators", "1", "--url", live_server.url, "--prefix", "sim-refused")
+    assert "Is the server running" not in str(refused.value)
+
+
 @pytest.mark.django_db
 def test_a_person_is_never_simulated(project):
     services.annotator_profile(user=person_ensure(username="simulated-1", roles=("annotator",)))

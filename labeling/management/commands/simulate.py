@@ -51,11 +51,24 @@ class Command(BaseCommand):
                     url=options["url"], in_process=options["in_process"], seed=options["seed"], prefix=options["prefix"],
                     wait=options["wait"], progress=lambda done: bar.update(done - bar.n),
                 )  # fmt: skip
-            except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            except httpx.HTTPStatusError as error:
+                raise CommandError(f"The server refused: {_refusal(error.response)}") from error
+            except (httpx.HTTPError, TimeoutError) as error:
                 raise CommandError(f"{error} Is the server running? `manage.py up` starts it; --url says where it is.") from error
+            except (ValueError, PermissionError) as error:
+                raise CommandError(str(error)) from error
         skipped = sum(outcome.skipped for outcome in simulation.outcomes.values())
         stopped = {outcome.stopped for outcome in simulation.outcomes.values() if outcome.stopped}
         self.stdout.write(
             f"{simulation.answered} choices by {options['annotators']} simulated annotators in {simulation.seconds:.1f} s, {skipped} skipped"
             + (f"; stopped: {', '.join(sorted(stopped))}" if stopped else "")
         )
+
+
+def _refusal(response: httpx.Response) -> str:
+    """Status, what was asked for, and the reason that the server gave."""
+    try:
+        reason = str(response.json().get("detail", ""))
+    except (ValueError, AttributeError):
+        reason = ""
+    return f"{response.status_code} for {response.request.url.path}. {reason}".strip()
