@@ -30,7 +30,7 @@ DEBUG = env.flag("DREAMFORK_DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY", "") or servers.secret_key(HOME)
 SITE_URL = env.url("DREAMFORK_URL", "http://127.0.0.1:8000", schemes=("http", "https")).rstrip("/")
 HTTPS = urlsplit(SITE_URL).scheme == "https"
-ALLOWED_HOSTS = env.words("DREAMFORK_HOSTS", sorted({"127.0.0.1", "localhost", urlsplit(SITE_URL).hostname or "localhost"}))
+ALLOWED_HOSTS = sorted({*env.words("DREAMFORK_HOSTS", []), "127.0.0.1", "localhost", urlsplit(SITE_URL).hostname or "localhost"})
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 # Behind nginx that sets (and overwrites) X-Forwarded-*; without a proxy those headers are a visitor's to forge.
 BEHIND_PROXY = env.flag("DREAMFORK_BEHIND_PROXY", False)
@@ -67,6 +67,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "core.middleware.request_id",
     "core.middleware.measure",
+    "core.middleware.asked_from_inside",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

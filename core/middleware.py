@@ -1,4 +1,4 @@
-"""A request's id, its measure, and what a page is told when its session has expired."""
+"""A request's id, its measure, who may come without a name, and what a page is told when its session has expired."""
 
 import re
 import time
@@ -49,6 +49,17 @@ def measure(get_response: Handler) -> Handler:
             path = "/sign-in/link/…" if view == "core:sign_in_link" else request.path
             log.info("request", method=request.method, path=path, status=response.status_code, ms=round(seconds * 1000, 1))
         return response
+
+    return middleware
+
+
+def asked_from_inside(get_response: Handler) -> Handler:
+    """Probes and scrapers come by whatever address the process has; nothing in what they are told is made of it."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.path in ("/healthz", "/readyz", "/metrics"):
+            request.META["HTTP_HOST"] = "localhost"
+        return get_response(request)
 
     return middleware
 

@@ -91,6 +91,16 @@ def test_it_lives(client):
     assert client.get("/healthz").content == b"ok"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_what_is_asked_from_inside_needs_no_host_name(client, settings, path):
+    """A probe and a scraper come by the address of a container, which nobody has put into DREAMFORK_HOSTS."""
+    settings.ALLOWED_HOSTS = ["robot.lan", "localhost"]
+    settings.METRICS_TOKEN = "scrape"
+    headers = {"Host": "10.1.2.3:8000", "Authorization": "Bearer scrape"}
+    assert client.get(path, headers=headers).status_code == 200
+    assert client.get("/sign-in/", headers=headers).status_code == 400
+
+
 def test_it_is_ready_and_says_which_queue_has_no_worker(client):
     from django.utils import timezone
 

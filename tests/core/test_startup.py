@@ -19,3 +19,13 @@ def test_pages_and_commands_do_not_import_torch(tmp_path):
         [sys.executable, "-c", _SCRIPT], cwd=ROOT, env=clean_environment(tmp_path, DJANGO_SETTINGS_MODULE="config.settings"), capture_output=True, text=True
     )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_named_hosts_come_on_top_of_the_address(tmp_path):
+    """`up` advises DREAMFORK_HOSTS=robot.lan; it then still has to reach itself, and so has a browser on the machine."""
+    script = "from django.conf import settings; print(settings.ALLOWED_HOSTS)"
+    environment = clean_environment(
+        tmp_path, DJANGO_SETTINGS_MODULE="config.settings", DREAMFORK_HOSTS="robot.lan,lab.lan", DREAMFORK_URL="https://dreams.example"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "['127.0.0.1', 'dreams.example', 'lab.lan', 'localhost', 'robot.lan']", done.stderr

@@ -195,8 +195,8 @@ def test_a_second_run_with_the_same_seed_gives_new_answers(pairs_to_judge, live_
 @pytest.mark.django_db(transaction=True)
 def test_the_command_tells_a_refusal_from_a_server_that_is_away(project, live_server, monkeypatch):
     monkeypatch.setattr("labeling.management.commands.simulate.judge_load", lambda **_: Judge(Eyes()))
+    monkeypatch.setattr("labeling.simulate.client.PATIENCE_S", 0)
     with pytest.raises(CommandError, match="Is the server running"):
-        monkeypatch.setattr("labeling.simulate.client.PATIENCE_S", 0)
         call_command("simulate", "--annotators", "1", "--url", "http://127.0.0.1:1", "--prefix", "sim-away")
     monkeypatch.setattr("labeling.simulate.client.API", "/api/v1/nowhere/")
     with pytest.raises(CommandError, match=r"The server refused: 404 .*nowhere/next/") as refused:
