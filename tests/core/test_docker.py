@@ -1,0 +1,95 @@
+"""docker/ says what `manage.py up` does, in another language: nothing may be in one and missing in the other. (The images themselves need an engine.)"""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from django.conf import settings
+from django.core.management import get_commands
+
+from core.models import Job
+from core.views.media import ACCEL_PREFIX
+
+DOCKER = settings.BASE_DIR / "docker"
+UP = (settings.BASE_DIR / "core" / "supervisor" / "up.py").read_text()
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict]:
+    return yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def commands() -> dict[str, list[str]]:
+    """The command of each image that the Dockerfile makes."""
+    text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
+    stages = re.split(r"^FROM \S+ AS (\w+)$", text, flags=re.MULTILINE)[1:]
+    found = {}
+    for name, lines in zip(stages[::2], stages[1::2], strict=True):
+        if command := re.search(r"^CMD (\[.*\])$", lines, re.MULTILINE):
+            found[name] = yaml.safe_load(command[1])
+    return found
+
+
+def workers(services: dict[str, dict], commands: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The commands of the services that are Celery workers."""
+    every = {name: service.get("command") or commands.get((service.get("build") or {}).get("target", ""), []) for name, service in services.items()}
+    return {name: command for name, command in every.items() if command[:1] == ["celery"]}
+
+
+def test_it_prepares_the_database_as_up_does(services):
+    steps = [shlex.split(step) for step in services["migrate"]["command"][-1].split("&&")]
+    asked = [step[step.index("manage.py") + 1] for step in steps]
+    assert asked == re.findall(r'self\._manage\("(?:migrate|weights)", "(\w+)"', UP) == ["migrate", "base_weights"]
+    assert set(asked) <= set(get_commands())
+
+
+def test_every_queue_has_a_worker(services, commands):
+    queues = {name: command[command.index("-Q") + 1] for name, command in workers(services, commands).items()}
+    assert set(queues.values()) == {*Job.Queue.values, settings.CELERY_TASK_DEFAULT_QUEUE}
+    # `docker compose up` without a profile starts no dreamer: the words on how to start have to name one.
+    told = next(line for line in (DOCKER / "compose.yaml").read_text().splitlines() if "docker compose" in line)
+    profiles = {profile for name, queue in queues.items() if queue == "gpu" for profile in services[name]["profiles"]}
+    assert re.search(r"--profile (\w+)", told)[1] in profiles
+
+
+def test_workers_and_web_are_started_as_up_does(services, commands):
+    for command in (*workers(services, commands).values(), commands["web"]):
+        for option in (word for word in command if word.startswith("--")):
+            assert f'"{option}"' in UP or option in ("--proxy-headers", "--forwarded-allow-ips"), option
+    assert re.findall(r'"--ws", "([\w-]+)"', UP) == [commands["web"][commands["web"].index("--ws") + 1]]
+    assert [name for name, command in workers(services, commands).items() if "-B" in command] == ["beat"]
+
+
+def test_the_image_has_what_the_product_is_made_of():
+    text = (DOCKER / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    sources = {source for line in copied for source in line.split()}
+    assert all((settings.BASE_DIR / source).exists() for source in sources), sources
+    ours = {app for app in settings.INSTALLED_APPS if (settings.BASE_DIR / app).is_dir()} | {"config", "manage.py"}
+    assert ours <= sources
+    ignored = (settings.BASE_DIR / ".dockerignore").read_text().split()
+    assert not [source for source in sources if source.split("/")[0] in ignored]
+
+
+def test_compose_names_settings_and_secrets_that_exist(services):
+    text = (settings.BASE_DIR / "config" / "settings.py").read_text()
+    secrets = yaml.safe_load((DOCKER / "compose.yaml").read_text())["secrets"]
+    for name, value in services["web"]["environment"].items():
+        assert f'"{name.removesuffix("_FILE")}"' in text, name
+        if name.endswith("_FILE"):
+            assert Path(value).name in secrets
+    assert services["postgres"]["secrets"] == ["postgres_password"]
+
+
+def test_nginx_finds_the_web_server_and_the_media(services):
+    text = (DOCKER / "nginx.conf").read_text()
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    assert re.search(r"server (\w+):(\d+);", text).groups() == ("web", re.search(r"EXPOSE (\d+)", dockerfile)[1])
+    home = re.search(r"DREAMFORK_HOME=(\S+)", dockerfile)[1]
+    assert f"location {ACCEL_PREFIX} {{" in text
+    assert f"alias {home}/{settings.BLOB_DIR.relative_to(settings.HOME)}/;" in text
+    assert f"data:{home}" in services["web"]["volumes"]
+    assert f"data:{home}:ro" in services["nginx"]["volumes"]
