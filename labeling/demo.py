@@ -23,7 +23,7 @@ JOB_KIND = "labeling.demo"
 # Fewer rollouts than this: the sampling has only begun.
 ROLLOUTS_AT_LEAST = 16
 COMPARISONS = 90
-QUALIFYING, MIXED_IN = 4, 4
+EXAMPLES, QUALIFYING, MIXED_IN = 2, 4, 4
 # A pair is gold by the probe only where the two differ by about "one got there, the other hardly moved or did harm".
 CLEAR = 0.6
 SIMULATED_CHOICES = 30
@@ -85,10 +85,24 @@ def _gold(ctx: JobContext, judge: Judge) -> None:
         if abs(gap) >= CLEAR:
             clear.append((gap, comparison, a, b))
     clear.sort(key=lambda found: -abs(found[0]))
-    for number, (gap, comparison, a, b) in enumerate(clear[: QUALIFYING + MIXED_IN]):
+    for number, (gap, comparison, a, b) in enumerate(_varied(clear)[: EXAMPLES + QUALIFYING + MIXED_IN]):
         better, worse = (a, b) if gap > 0 else (b, a)
         with ctx.fence():
-            services.comparison_make_gold(comparison=comparison, answer="a" if gap > 0 else "b", note=_note(better, worse), qualifying=number % 2 == 0, by=None)
+            services.comparison_make_gold(
+                comparison=comparison, answer="a" if gap > 0 else "b", note=_note(better, worse), by=None,
+                example=number < EXAMPLES, qualifying=number >= EXAMPLES and number % 2 == 0,
+            )  # fmt: skip
+
+
+def _varied(clear: list[tuple[float, Comparison, Verdict, Verdict]]) -> list[tuple[float, Comparison, Verdict, Verdict]]:
+    """The clearest pair of each start frame, then the second of each, and so on: the guide shall not show one scene twice."""
+    turn: dict[int, int] = {}
+    order = []
+    for found in clear:
+        frame = found[1].start_frame_id
+        order.append(turn.get(frame, 0))
+        turn[frame] = turn.get(frame, 0) + 1
+    return [found for _, found in sorted(zip(order, clear, strict=True), key=lambda one: one[0])]
 
 
 def _frames(rollout: Rollout) -> np.ndarray:

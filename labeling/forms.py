@@ -67,7 +67,17 @@ class GoldForm(forms.Form):
     comparison = forms.ModelChoiceField(Comparison.objects.all(), widget=forms.NumberInput, label="Comparison", help_text="Its number.")
     answer = forms.ChoiceField(choices=Comparison.Answer.choices, label="Known answer")
     note = forms.CharField(required=False, max_length=500, label="Why it is so", help_text="Shown in the guide and after a qualifying answer.")
-    qualifying = forms.BooleanField(required=False, label="Part of the qualifying set")
+    use = forms.ChoiceField(
+        choices=[("mixed", "Mixed in unseen"), ("qualifying", "Part of the qualifying set"), ("example", "An example in the guide")],
+        label="What it is for",
+        help_text="An example stands in the guide with its answer and its reason, and is given to nobody.",
+    )
+
+    def clean(self) -> dict:
+        data = super().clean() or {}
+        if data.get("use") == "example" and not data.get("note"):
+            self.add_error("note", "An example needs a reason: it is what the guide teaches.")
+        return data
 
 
 class ProjectForm(forms.ModelForm):

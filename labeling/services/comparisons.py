@@ -78,11 +78,17 @@ def comparisons_create(*, pairs: Iterable[NewPair], required_overlap: int | None
     return created
 
 
-def comparison_make_gold(*, comparison: Comparison, answer: str, by, note: str = "", qualifying: bool = False) -> Comparison:
-    """Give a comparison a known answer ("a", "b", "tie", "both_bad"), so that it measures annotators.
+def comparison_make_gold(*, comparison: Comparison, answer: str, by, note: str = "", qualifying: bool = False, example: bool = False) -> Comparison:
+    """Give a comparison a known answer ("a", "b", "tie", "both_bad"), so that it measures annotators or teaches them.
 
-    Raises Invalid for an unknown answer, Conflict for a repeat or a retired comparison.
+    qualifying: it is part of what a new annotator answers first. example: it stands in the guide with its answer and is given to nobody.
+
+    Raises Invalid for an unknown answer or an example of the qualifying set, Conflict for a repeat or a retired comparison.
     """
+    if example and qualifying:
+        raise Invalid("A pair whose answer stands in the guide can not be part of the qualifying set.")
+    if example and answer not in (Comparison.Answer.A, Comparison.Answer.B):
+        raise Invalid("An example in the guide shows a better and a worse side: its answer is a or b.")
     if answer not in Comparison.Answer.values:
         raise Invalid(f"A gold answer is one of {', '.join(Comparison.Answer.values)}; not {answer!r}.")
     with transaction.atomic():
@@ -91,7 +97,7 @@ def comparison_make_gold(*, comparison: Comparison, answer: str, by, note: str =
             raise Conflict("Only a comparison of the queue can become gold.", code="comparison_closed")
         before = {"kind": comparison.kind, "gold_answer": comparison.gold_answer, "qualifying": comparison.qualifying}
         comparison.kind = Comparison.Kind.GOLD
-        comparison.state = Comparison.State.OPEN
+        comparison.state = Comparison.State.DONE if example else Comparison.State.OPEN
         comparison.gold_answer = answer
         comparison.gold_note = note
         comparison.qualifying = qualifying
@@ -101,7 +107,7 @@ def comparison_make_gold(*, comparison: Comparison, answer: str, by, note: str =
             action="comparison.make_gold",
             target=comparison,
             before=before,
-            after={"kind": "gold", "gold_answer": answer, "qualifying": qualifying},
+            after={"kind": "gold", "gold_answer": answer, "qualifying": qualifying, "example": example},
             reason=note,
         )
     return comparison

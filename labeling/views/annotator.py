@@ -79,7 +79,7 @@ def stats(request: PersonRequest) -> HttpResponse:
 
 
 def _examples(user) -> list[dict]:
-    """Gold pairs with a note that this person has answered already, or that are not part of the measuring: nothing is given away."""
+    """Gold pairs that are there to be shown, then those that this person has answered already: nothing that measures is given away."""
     gold = (
         Comparison.objects.filter(kind=Comparison.Kind.GOLD, gold_answer__in=["a", "b"], qualifying=False, gold_note__gt="")
         .exclude(state=Comparison.State.RETIRED)

@@ -98,8 +98,9 @@ def gold(request: PersonRequest) -> HttpResponse:
         data = form.cleaned_data
         try:
             services.comparison_make_gold(
-                comparison=data["comparison"], answer=data["answer"], note=data["note"], qualifying=data["qualifying"], by=request.user
-            )
+                comparison=data["comparison"], answer=data["answer"], note=data["note"], by=request.user,
+                qualifying=data["use"] == "qualifying", example=data["use"] == "example",
+            )  # fmt: skip
             messages.success(request, f"Comparison {data['comparison'].pk} is gold now.")
             return redirect("labeling:gold")
         except LabelingError as error:

@@ -38,7 +38,8 @@ def test_it_waits_for_rollouts_then_makes_pairs_gold_and_choices(run_job, monkey
     assert job.state == "succeeded", job.error
     assert job.result == {"comparisons": 90 - job.result["gold"], "gold": job.result["gold"], "choices": 30}
     gold = Comparison.objects.filter(kind="gold")
-    assert gold.count() == 8
+    assert gold.count() == 10
+    assert gold.filter(state="done", qualifying=False).count() == 2
     assert gold.filter(qualifying=True).count() == 4
     assert set(gold.values_list("gold_note", flat=True)) <= {
         "The better one does what the prompt asks; the worse one does not get there.",

@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from core.models import AuditEntry
 from labeling import services
+from labeling.errors import LabelingError
 from labeling.models import Exclusion, Project
 from labeling.selectors import live_choices
 
@@ -52,6 +53,26 @@ def test_the_leaderboard_hides_names_until_one_has_answered(annotator_client, ma
     assert "Answer a few pairs first" not in annotator_client.get(reverse("labeling:leaderboard")).content.decode()
 
 
+def test_the_guide_shows_examples_to_a_newcomer(annotator_client, admin_client_, make_comparisons):
+    """They are there before the first answer, and nobody is measured by what the guide gives away."""
+    example, hidden, *_ = make_comparisons(4)
+    gold = reverse("labeling:gold")
+    reason = "It stops before the dog."
+    assert admin_client_.post(gold, {"comparison": example.pk, "answer": "a", "note": "", "use": "example"}).status_code == 422
+    assert admin_client_.post(gold, {"comparison": example.pk, "answer": "tie", "note": reason, "use": "example"}).status_code == 422
+    assert admin_client_.post(gold, {"comparison": example.pk, "answer": "a", "note": reason, "use": "example"}).status_code == 302
+    assert admin_client_.post(gold, {"comparison": hidden.pk, "answer": "b", "note": "A secret.", "use": "mixed"}).status_code == 302
+    assert "in the guide" in admin_client_.get(gold).content.decode()
+    page = annotator_client.get(reverse("labeling:guide")).content.decode()
+    assert reason in page
+    assert "A secret." not in page
+    given = [lease.comparison_id for _ in range(6) for lease in services.leases_next(annotator=annotator_client.user, count=1).leases]
+    assert example.pk not in given
+    assert len(given) >= 2
+    with pytest.raises(LabelingError, match="qualifying set"):
+        services.comparison_make_gold(comparison=hidden, answer="a", by=admin_client_.user, qualifying=True, example=True)
+
+
 def test_reading_the_guide_leads_to_the_player(annotator_client, project):
     assert annotator_client.get(reverse("labeling:guide_read")).status_code == 405
     assert annotator_client.post(reverse("labeling:guide_read")).url == reverse("labeling:compare")
@@ -96,7 +117,7 @@ def test_an_admin_changes_the_settings(admin_client_, project):
 
 def test_an_admin_makes_a_pair_gold_and_retires_a_flagged_one(admin_client_, make_comparisons, annotator):
     first, second = make_comparisons(2)
-    admin_client_.post(reverse("labeling:gold"), {"comparison": first.pk, "answer": "a", "note": "stops in time", "qualifying": "on"})
+    admin_client_.post(reverse("labeling:gold"), {"comparison": first.pk, "answer": "a", "note": "stops in time", "use": "qualifying"})
     first.refresh_from_db()
     assert (first.kind, first.gold_answer, first.qualifying) == ("gold", "a", True)
     admin_client_.post(reverse("labeling:retire", args=[second.pk]), {"reason": "flagged"})
