@@ -19,6 +19,7 @@ function make(send: OutboxOptions["send"], over: Partial<OutboxOptions> = {}): {
 }
 
 beforeEach(async () => {
+  localStorage.clear();
   const store = new IndexedDbStore();
   for (const person of ["7", "8"]) for (const one of await store.list(person)) await store.delete(one.id);
 });
@@ -257,5 +258,42 @@ describe("Outbox", () => {
     const outbox = new Outbox({ person: "7", store: broken, send: async (one) => got.push(one.id), whoAmI: async () => "7" });
     await expect(outbox.add(entry())).rejects.toThrow("quota");
     await vi.waitFor(() => expect(got).toHaveLength(1));
+  });
+});
+
+describe("the store", () => {
+  /** A page that is reloaded in the moment of the answer: what it wrote to IndexedDB never comes to its end. */
+  const cutOff = (): IndexedDbStore => {
+    const store = new IndexedDbStore();
+    (store as unknown as { entries: { put: () => Promise<void> } }).entries.put = () => new Promise(() => {});
+    return store;
+  };
+
+  it("has an answer before the next event, for a page that is reloaded right away", async () => {
+    const one = entry();
+    void cutOff().put(one);
+    expect(await new IndexedDbStore().list("7")).toEqual([one]);
+    expect(await new IndexedDbStore().list("8")).toEqual([]);
+    const got: string[] = [];
+    const { outbox, store } = make(async (sent) => got.push(sent.id));
+    await outbox.start();
+    await vi.waitFor(() => expect(outbox.waiting).toHaveLength(0));
+    expect(got).toEqual([one.id]);
+    expect(await store.list("7")).toEqual([]);
+  });
+
+  it("keeps no second copy of what IndexedDB has", async () => {
+    const store = new IndexedDbStore();
+    await store.put(entry());
+    expect(localStorage.length).toBe(0);
+    expect(await store.list("7")).toHaveLength(1);
+  });
+
+  it("forgets what was taken back before it was written", async () => {
+    const one = entry();
+    const store = cutOff();
+    void store.put(one);
+    await store.delete(one.id);
+    expect(await new IndexedDbStore().list("7")).toEqual([]);
   });
 });

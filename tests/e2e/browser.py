@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,25 @@ def chromium_path() -> str | None:
         if found and Path(found).exists():
             return found
     return None
+
+
+KEPT = """async () => {
+    const names = (await caches.keys()).filter((name) => name.startsWith("dreamfork-page-"));
+    const pages = await Promise.all(names.map(async (name) => Boolean(await (await caches.open(name)).match("/label/"))));
+    // Opening a database that is not there would make an empty one, and the page would find no place for its pairs in it.
+    const there = (await indexedDB.databases()).some((one) => one.name === "dreamfork-pairs");
+    const pairs = !there ? 0 : await new Promise((resolve) => {
+        const request = indexedDB.open("dreamfork-pairs");
+        request.onsuccess = () => {
+            const database = request.result;
+            const done = (value) => { database.close(); resolve(value); };
+            if (!database.objectStoreNames.contains("pairs")) return done(0);
+            const count = database.transaction("pairs").objectStore("pairs").count();
+            count.onsuccess = () => done(count.result);
+        };
+    });
+    return {pages: pages.filter(Boolean).length, pairs};
+}"""
 
 
 @contextmanager
@@ -66,3 +86,23 @@ def all_saved(page: Page, timeout_s: float = 30) -> None:
     expect(page.locator(".player-outbox"), f"the player says: {page.locator('.player-banner').inner_text()!r}").to_have_text(
         "All saved", timeout=timeout_s * 1000
     )
+
+
+def kept(page: Page) -> dict[str, int]:
+    """How many people's comparison pages and how many pairs this browser keeps."""
+    return dict(page.evaluate(KEPT))
+
+
+def wait_for_kept(page: Page, pages: int, pairs: int) -> None:
+    deadline = time.monotonic() + 30
+    while kept(page) != {"pages": pages, "pairs": pairs}:
+        assert time.monotonic() < deadline, kept(page)
+        page.wait_for_timeout(100)
+
+
+def wait_for_fetched(page: Page, count: int) -> None:
+    """Wait until this browser has the frames of `count` pairs or more, the one on the screen included: so many can be answered without a server."""
+    deadline = time.monotonic() + 30
+    while kept(page)["pairs"] < count:
+        assert time.monotonic() < deadline, kept(page)
+        page.wait_for_timeout(100)

@@ -7,7 +7,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.browser import all_saved, answer, lease_shown, sign_in
+from tests.e2e.browser import all_saved, answer, lease_shown, sign_in, wait_for_fetched
 from tests.e2e.site import Site
 
 CHOICES = """
@@ -57,9 +57,11 @@ def test_both_sides_show_the_same_frame(open_page) -> None:
             const [left, right] = document.querySelectorAll(".stage-left canvas, .stage-right canvas");
             const seen = [];
             const until = performance.now() + 3000;
+            const late = until + 20000; // a busy machine draws few frames
             const look = () => {
                 seen.push([left.dataset.frame, right.dataset.frame]);
-                if (performance.now() < until) requestAnimationFrame(look); else resolve(seen);
+                const enough = performance.now() > until && new Set(seen.map(String)).size > 5;
+                if (enough || performance.now() > late) resolve(seen); else requestAnimationFrame(look);
             };
             look();
         })"""
@@ -71,8 +73,7 @@ def test_both_sides_show_the_same_frame(open_page) -> None:
 def test_answers_given_offline_reach_the_server_once_each(open_page, site: Site, problems: list[str]) -> None:
     page: Page = open_page("bea", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "bea", 15)
-    page.wait_for_timeout(1500)  # their frames are fetched
+    wait_for_fetched(page, 15)
     page.context.set_offline(True)
     for i in range(10):
         answer(page, "fj"[i % 2])
@@ -92,8 +93,7 @@ def test_answers_given_offline_reach_the_server_once_each(open_page, site: Site,
 def test_answers_survive_a_server_that_is_killed(open_page, site: Site, problems: list[str]) -> None:
     page: Page = open_page("cem", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "cem", 6)
-    page.wait_for_timeout(1000)
+    wait_for_fetched(page, 6)
     site.stop_web()
     try:
         for _ in range(3):
@@ -109,7 +109,7 @@ def test_answers_survive_a_server_that_is_killed(open_page, site: Site, problems
 def test_answers_survive_an_expired_session(open_page, site: Site, problems: list[str]) -> None:
     page: Page = open_page("dan", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "dan", 4)
+    wait_for_fetched(page, 4)
     page.context.clear_cookies()
     answer(page, "f")
     answer(page, "j")
@@ -128,7 +128,7 @@ def test_answers_survive_an_expired_session(open_page, site: Site, problems: lis
 def test_answers_are_never_sent_in_another_name(open_page, site: Site, problems: list[str]) -> None:
     page: Page = open_page("eve", "/label/")
     lease_shown(page)
-    wait_for_reserve(site, "eve", 4)
+    wait_for_fetched(page, 4)
     page.context.clear_cookies()
     answer(page, "f")
     expect(page.locator(".player-banner").get_by_role("link", name="Sign in again")).to_be_visible()
@@ -144,14 +144,19 @@ def test_answers_are_never_sent_in_another_name(open_page, site: Site, problems:
 def test_it_takes_an_answer_back(open_page, site: Site) -> None:
     page: Page = open_page("gus", "/label/")
     first = lease_shown(page)
+    expect(page.get_by_role("heading", name="New here?")).to_be_visible()
     page.keyboard.press("1")
     answer(page, "f")
     all_saved(page)
+    expect(page.get_by_role("heading", name="New here?")).to_have_count(0)
+    expect(page.locator(".player-meta")).to_contain_text("1 today")
     second = lease_shown(page)
     page.keyboard.press("u")
     page.wait_for_function("([a, b]) => ![a, b].includes(document.querySelector('[data-island=player]').dataset.lease)", arg=[first, second])
+    expect(page.locator(".player-meta")).to_contain_text("0 today")
     answer(page, "j")
     all_saved(page)
+    expect(page.locator(".player-meta")).to_contain_text("1 today")
     assert lease_shown(page) == second, "the pair that was pushed aside comes next"
     rows = site.query(CHOICES, "gus")
     assert [(row[1], row[6]) for row in rows] == [("left", True), ("right", False)]
@@ -161,7 +166,7 @@ def test_it_takes_an_answer_back(open_page, site: Site) -> None:
 def test_it_takes_back_what_was_not_sent_yet(open_page, site: Site, problems: list[str]) -> None:
     page: Page = open_page("hal", "/label/")
     first = lease_shown(page)
-    wait_for_reserve(site, "hal", 3)
+    wait_for_fetched(page, 3)
     page.context.set_offline(True)
     answer(page, "f")
     page.keyboard.press("u")
@@ -219,7 +224,7 @@ def test_keys_can_be_changed_and_switched_off(open_page, site: Site) -> None:
     page.locator("[data-action=left]").click()
     page.keyboard.press("a")
     page.get_by_role("button", name="Done").click()
-    page.wait_for_timeout(1500)  # saved a moment later
+    page.reload()  # at once: the server has not been told yet
     answer(page, "a")
     page.reload()
     answer(page, "a")
@@ -256,7 +261,8 @@ def test_it_shows_other_views(open_page, view: str) -> None:
     lease_shown(page)
     page.locator(f".views [data-view={view}]").click()
     expect(page.locator(".stage-one canvas")).to_be_visible()
-    page.wait_for_timeout(1500)
+    page.get_by_label("Frame", exact=True).fill("12")  # the last one: both sides begin with the same frame, whose difference is black
+    expect(page.locator(".stage-one canvas")).to_have_attribute("data-frame", "12")
     drawn = page.evaluate(
         """() => {
             const canvas = document.querySelector(".stage-one canvas");

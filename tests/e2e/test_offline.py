@@ -7,38 +7,11 @@ import time
 import pytest
 from playwright.sync_api import Error, Page, expect
 
-from tests.e2e.browser import all_saved, answer, lease_shown, sign_in
+from tests.e2e.browser import all_saved, answer, kept, lease_shown, sign_in, wait_for_kept
 from tests.e2e.site import Site
 from tests.e2e.test_comparing import CHOICES, held, wait_for_reserve
 
 RESERVE = 15  # fourteen ahead and the one on the screen
-KEPT = """async () => {
-    const names = (await caches.keys()).filter((name) => name.startsWith("dreamfork-page-"));
-    const pages = await Promise.all(names.map(async (name) => Boolean(await (await caches.open(name)).match("/label/"))));
-    const pairs = await new Promise((resolve) => {
-        const request = indexedDB.open("dreamfork-pairs");
-        request.onsuccess = () => {
-            const database = request.result;
-            const done = (value) => { database.close(); resolve(value); };
-            if (!database.objectStoreNames.contains("pairs")) return done(0);
-            const count = database.transaction("pairs").objectStore("pairs").count();
-            count.onsuccess = () => done(count.result);
-        };
-    });
-    return {pages: pages.filter(Boolean).length, pairs};
-}"""
-
-
-def kept(page: Page) -> dict[str, int]:
-    """How many people's comparison pages and how many pairs this browser keeps."""
-    return dict(page.evaluate(KEPT))
-
-
-def wait_for_kept(page: Page, pages: int, pairs: int) -> None:
-    deadline = time.monotonic() + 30
-    while kept(page) != {"pages": pages, "pairs": pairs}:
-        assert time.monotonic() < deadline, kept(page)
-        page.wait_for_timeout(100)
 
 
 def ready_to_lose_the_network(open_page, site: Site, name: str) -> Page:
@@ -74,8 +47,9 @@ def test_a_minute_offline_with_ten_answers_and_a_reload(open_page, site: Site, p
     answer(page, "t")
     all_saved(page)
     assert [row[1] for row in site.query(CHOICES, "ned")] == ["left", "right"] * 5 + ["neither"]
+    shown = lease_shown(page)
     page.keyboard.press("u")
-    page.wait_for_function("lease => document.querySelector('[data-island=player]').dataset.lease !== lease", arg=lease_shown(page))
+    page.wait_for_function("lease => document.querySelector('[data-island=player]').dataset.lease !== lease", arg=shown)
     problems.clear()  # the browser counts each failed request
 
 

@@ -2,12 +2,16 @@ export type ToastKind = "good" | "warn" | "bad" | "info";
 const marks: Record<ToastKind, string> = { good: "✓", warn: "!", bad: "✕", info: "i" };
 const fromDjango: Record<string, ToastKind> = { success: "good", warning: "warn", error: "bad", info: "info", debug: "info" };
 
-/** Shows a short message. Errors stay until closed; the rest go after six seconds. `action` adds one button. */
-export function showToast(kind: ToastKind, text: string, action?: { label: string; run: () => void }): void {
+/** Shows a short message. Errors stay until closed; the rest go after six seconds. `action` adds one button. One `about` a thing replaces the one before. */
+export function showToast(kind: ToastKind, text: string, action?: { label: string; run: () => void }, about?: string): void {
   const list = document.getElementById("toasts");
   if (!list) return;
   const item = document.createElement("li");
   item.className = "toast";
+  if (about) {
+    list.querySelector(`[data-about="${about}"]`)?.remove();
+    item.dataset["about"] = about;
+  }
   if (kind === "bad") item.setAttribute("role", "alert");
   const mark = document.createElement("span");
   mark.className = "toast-mark";

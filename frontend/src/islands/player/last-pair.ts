@@ -1,7 +1,7 @@
 import { h } from "../../lib/dom";
 import { checkLines, drawPath } from "../../lib/path-overlay";
 import { WHOLE } from "../../lib/sprite";
-import type { AnswerName, ChoiceResult, Pair, RevealedSide, Side } from "./types";
+import type { AnswerName, ChoiceResult, Me, Pair, RevealedSide, Side } from "./types";
 
 export const ANSWER_WORDS: Record<AnswerName, string> = { left: "Left is better", right: "Right is better", tie: "Tie", both_bad: "Both bad", cant_tell: "Can't tell" };
 
@@ -24,6 +24,7 @@ export class LastPair {
   private readonly canvases: Record<Side, HTMLCanvasElement>;
   private readonly captions: Record<Side, HTMLElement>;
   private readonly note = h("p", { class: "notice", hidden: true });
+  private greeting: HTMLElement | null = null;
   private pair: Pair | null = null;
 
   constructor(actions: HTMLElement) {
@@ -33,7 +34,21 @@ export class LastPair {
     this.element = h("section", { class: "last", "aria-labelledby": "last-title", hidden: true }, h("h2", { id: "last-title" }, "The pair before"), this.answer, this.note, this.body, actions);
   }
 
+  /** Until there is a pair before, its place tells a newcomer where to begin. */
+  greet(me: Me, guideUrl: string): void {
+    if (!me.profile || me.profile.guide_read || me.stats.total > 0 || !guideUrl) return;
+    this.greeting = h(
+      "section",
+      { class: "last", "aria-labelledby": "greeting-title" },
+      h("h2", { id: "greeting-title" }, "New here?"),
+      h("p", { class: "small" }, me.profile.qualification === "none" ? "The first pairs are practice: after each you are told whether you saw what matters. " : "", "The guide shows with examples what to look for; it takes two minutes."),
+      h("div", { class: "row row-s" }, h("a", { class: "button button-small", href: guideUrl }, "Read the guide")),
+    );
+    this.element.before(this.greeting);
+  }
+
   show(pair: Pair, answer: AnswerName, result: ChoiceResult | null): void {
+    this.greeting?.remove();
     this.element.hidden = false;
     this.pair = pair;
     this.answer.textContent = `You said: ${ANSWER_WORDS[answer]}.${result?.late ? " It came after its lease had run out, and was still taken." : ""}`;

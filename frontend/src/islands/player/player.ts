@@ -14,7 +14,7 @@ import { watchKeys } from "./keys";
 import { Kept } from "./kept";
 import { ANSWER_WORDS, LastPair, practiceWords } from "./last-pair";
 import { watchPage } from "./lifecycle";
-import { loadMe, PreferenceSaver } from "./me";
+import { count, loadMe, PreferenceSaver } from "./me";
 import { openOutboxDialog, refusalWords } from "./outbox-dialog";
 import { Playback } from "./playback";
 import { makeFeed, makeOutbox } from "./plumbing";
@@ -99,12 +99,14 @@ export class Player {
     const { preferences, project, undoable } = this.me;
     this.session = new Session(project.break_after_minutes);
     this.history.load(undoable);
+    void this.saver.send(); // what an earlier page changed and could not save
     this.details = new DetailsPanel(project);
     const kbd = (action: string): HTMLElement => this.view.kbd(action);
     const { playback } = this;
     const holds = holdButtons(kbd, (side) => playback.hold(side), (side) => playback.release(side));
     const views = viewButtons(kbd, (view) => playback.setView(view), () => this.act("zoom"));
     layOut(this.root, this.view, playback, this.details, this.last, views, holds);
+    this.last.greet(this.me, this.options.guideUrl);
     this.settings = new Settings(preferences, this.saver, this.view, this.details);
     this.view.outbox.addEventListener("click", () => openOutboxDialog(this.outbox));
     this.settings.show();
@@ -195,16 +197,13 @@ export class Player {
     if (!this.playback.shown) void this.feed.fill(); // the place that it held is free
     if (entry.kind !== "choice") return;
     this.history.sent(entry.id);
-    if (this.me) {
-      this.me.stats.today += 1;
-      this.me.stats.total += 1;
-    }
+    count(this.me, 1);
     if (this.answered?.id === entry.id) {
       this.answered.result = result;
       this.last.show(this.answered.pair, this.answered.answer, result);
       if (this.playback.review.clock) this.playback.stage.setReveal(result.reveal);
     }
-    if (result.qualifying) showToast(result.qualifying.correct ? "good" : "warn", practiceWords(result.qualifying));
+    if (result.qualifying) showToast(result.qualifying.correct ? "good" : "warn", practiceWords(result.qualifying), undefined, "practice");
   }
 
   private refused(entry: OutboxEntry): void {
@@ -241,7 +240,8 @@ export class Player {
     this.undoing = true;
     try {
       if (this.playback.review.clock) this.endReview();
-      const assignment = await this.history.takeBack(item);
+      const { assignment, counted } = await this.history.takeBack(item);
+      if (counted) count(this.me, -1, item.today);
       const kept = this.answered?.id === item.id ? this.answered.pair : null;
       const pair = kept ? { ...kept, assignment } : await this.feed.load(assignment);
       if (kept) this.answered = null;
@@ -354,6 +354,7 @@ export class Player {
 
   private wake(): void {
     void this.outbox.flush();
+    void this.saver.send();
     void this.feed.fill();
     void this.heartbeat();
     this.status();

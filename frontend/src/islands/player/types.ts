@@ -66,8 +66,9 @@ export interface Preferences {
 
 export interface Me {
   stats: { today: number; total: number; pace_s: number | null; session_minutes: number };
-  undoable: { choice: string }[];
+  undoable: { choice: string; created_at: string }[];
   preferences: Preferences;
+  profile?: { guide_read: boolean; qualification: string };
   project: {
     criteria: { key: string; label: string }[];
     ask_strength: boolean;
