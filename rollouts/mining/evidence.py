@@ -46,9 +46,10 @@ class Evidence:
 def dreamed_contact(readings: Sequence[Any], margin: float = 0.0) -> bool:
     """Whether the robot's rim comes within `margin` metres of the dog in any frame after the first.
 
-    readings: the probe's, one for each frame of a dream, the start frame first.
+    readings: the probe's, one for each frame of a dream, the start frame first. Where that shows no dog there is none to touch:
+    one that appears later is a smear of the dream, which the probe takes for a dog (seen in up to three of four dreams of empty rooms).
     """
-    return any(reading.dog_gap() < margin for reading in readings[1:])
+    return readings[0].dog_present >= 0.5 and any(reading.dog_gap() < margin for reading in readings[1:])
 
 
 def evidence_of(*, successes: Sequence[float], accepted: Sequence[bool], contacts: Sequence[bool]) -> Evidence:
@@ -82,12 +83,11 @@ def assess(policy: Policy, frames_BHW3: np.ndarray, prompts: Sequence[str], seed
     rows, steps = plan.frames.shape[:2]
     decoded = policy.decode(plan.frames.flatten(0, 1))
     futures = decoded.reshape(rows, steps, *decoded.shape[1:])
-    readings = policy.probe.read(decoded)
+    starts, readings = policy.probe.read(frames_BHW3), policy.probe.read(decoded)
     assessments = []
     for b, frame in enumerate(frames_BHW3):
         own = range(b * dreams, (b + 1) * dreams)
-        # The start frame's reading is not looked at, so the first future's stands in for it.
-        contacts = [dreamed_contact([readings[row * steps], *readings[row * steps : (row + 1) * steps]]) for row in own]
+        contacts = [dreamed_contact([starts[b], *readings[row * steps : (row + 1) * steps]]) for row in own]
         successes = [float(plan.successes[row]) for row in own]
         evidence = evidence_of(successes=successes, accepted=[plan.verdicts[row].accepted for row in own], contacts=contacts)
         worst = max(range(dreams), key=lambda i: (contacts[i], -successes[i]))

@@ -62,8 +62,8 @@ def test_an_unknown_strategy_is_refused():
 class Gap:
     """A reading that only knows how far the dog is."""
 
-    def __init__(self, metres: float):
-        self.metres = metres
+    def __init__(self, metres: float, dog_present: float = 1.0):
+        self.metres, self.dog_present = metres, dog_present
 
     def dog_gap(self) -> float:
         return self.metres
@@ -73,6 +73,22 @@ class Gap:
 def test_contact_counts_after_the_start_frame(gaps, contact):
     # An overlap in the start frame is not the dream's doing.
     assert dreamed_contact([Gap(gap) for gap in gaps]) is contact
+
+
+def test_a_dog_that_only_the_dream_made_up_is_not_touched():
+    assert not dreamed_contact([Gap(float("inf"), dog_present=0.1), Gap(0.3), Gap(-0.1)])
+
+
+def test_assessing_looks_for_the_dog_in_the_start_frame(monkeypatch):
+    from rollouts.dreams.policy import Policy
+    from tests.rollouts.conftest import noise_frame
+
+    policy = Policy.tiny()
+    frames = np.stack([noise_frame(i, 64) for i in range(2)])
+    there = {frames[0].tobytes(): 0.0, frames[1].tobytes(): 1.0}
+    monkeypatch.setattr(policy.probe, "read", lambda pixels: [Gap(-0.1, there.get(frame.tobytes(), 1.0)) for frame in pixels])
+    without, with_dog = assess(policy, frames, ["wave", "wave"], [5, 6], 2)
+    assert (without.evidence.contact, with_dog.evidence.contact) == (0.0, 1.0)
 
 
 def test_evidence_counts_contact_as_failure_and_adds_doubt():
