@@ -4,10 +4,11 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from core.events import topic_access
+from core.jobs.registry import kinds
 from core.models import Job, User, WorkerBeat
 from core.people import has_any_role, has_role
 from core.roles import ADMIN, RESEARCHER
@@ -18,6 +19,11 @@ def jobs_visible(*, user: Any) -> QuerySet[Job]:
     if has_role(user, RESEARCHER, ADMIN):
         return Job.objects.all()
     return Job.objects.filter(created_by=user) if has_any_role(user) else Job.objects.none()
+
+
+def routine_done() -> Q:
+    """Jobs that the clock submitted, every minute or hour, and that went well: nobody looks for them."""
+    return Q(kind__in=[kind.name for kind in kinds() if kind.every_s is not None], state=Job.State.SUCCEEDED, created_by=None)
 
 
 def _job_topic(user: User, rest: str) -> bool:

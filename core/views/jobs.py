@@ -1,6 +1,7 @@
 """The list of jobs, a job's page, cancel and run again."""
 
 import uuid
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
@@ -12,25 +13,28 @@ from django.views.decorators.http import require_GET, require_POST
 from core.jobs import job_cancel, job_retry, kinds, submit
 from core.models import Job
 from core.people import ADMIN, ROLES, PersonRequest, role_required
-from core.selectors import jobs_visible, stuck_queues
+from core.selectors import jobs_visible, routine_done, stuck_queues
 
 
 @role_required(*ROLES)
 @require_GET
 def jobs(request: PersonRequest) -> HttpResponse:
     found = jobs_visible(user=request.user).select_related("created_by").defer("traceback", "result")
-    state, kind = request.GET.get("state", ""), request.GET.get("kind", "")
+    state, kind, routine = (request.GET.get(name, "") for name in ("state", "kind", "routine"))
     if state in Job.State.values:
         found = found.filter(state=state)
     if kind:
         found = found.filter(kind=kind)
+    elif not routine:
+        found = found.exclude(routine_done())
     context = {
         "page": Paginator(found, 50).get_page(request.GET.get("page")),
         "states": Job.State.choices,
         "kinds": kinds(),
         "state": state,
         "kind": kind,
-        "query": f"state={state}&kind={kind}" if state or kind else "",
+        "routine": routine,
+        "query": urlencode({name: value for name, value in (("state", state), ("kind", kind), ("routine", routine)) if value}),
         "stuck": stuck_queues(),
     }
     return render(request, "core/jobs_table.html" if request.headers.get("HX-Request") else "core/jobs.html", context)

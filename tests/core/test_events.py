@@ -140,6 +140,28 @@ def test_another_sites_page_gets_no_socket(researcher_client):
 
 
 @pytest.mark.django_db
+def test_old_routine_jobs_that_went_well_are_forgotten(settings, researcher):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from core.jobs import kinds, submit
+    from core.models import Job
+    from core.tidy import tidy_all
+
+    routine = next(kind.name for kind in kinds() if kind.every_s is not None)
+    long_ago = timezone.now() - timedelta(days=settings.EVENT_KEEP_DAYS + 1)
+    _old, failed, asked, new, other = (submit(kind=kind, created_by=by) for kind, by in (
+        (routine, None), (routine, None), (routine, researcher), (routine, None), ("core.check", None),
+    ))  # fmt: skip
+    Job.objects.update(state="succeeded", finished_at=timezone.now())
+    Job.objects.filter(pk=failed.pk).update(state="failed", error="It broke.")
+    Job.objects.exclude(pk=new.pk).update(created_at=long_ago)
+    assert tidy_all()["jobs"] == 1
+    assert set(Job.objects.values_list("pk", flat=True)) == {job.pk for job in (failed, asked, new, other)}
+
+
+@pytest.mark.django_db
 def test_old_events_are_forgotten(settings):
     from datetime import timedelta
 

@@ -2,9 +2,11 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from core.audit import record
 from core.jobs import submit
+from core.models import Job
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +55,25 @@ def test_the_job_page_explains(researcher_client, researcher):
     assert "Waiting for a worker of the CPU queue." in page
     assert "No worker serves the CPU queue" in page
     assert "job-progress" in page
+
+
+def test_routine_jobs_that_went_well_do_not_bury_the_others(researcher_client, researcher):
+    from core.jobs import kinds
+
+    routine = next(kind.name for kind in kinds() if kind.every_s is not None)
+    done, broken, asked = (submit(kind=routine, created_by=by) for by in (None, None, researcher))
+    for job in (done, asked):
+        Job.objects.filter(pk=job.pk).update(state="succeeded", finished_at=timezone.now())
+    Job.objects.filter(pk=broken.pk).update(state="failed", finished_at=timezone.now(), error="It broke.")
+
+    def shown(query: str) -> set[str]:
+        page = researcher_client.get(f"/jobs/{query}").content.decode()
+        return {str(job.pk) for job in (done, broken, asked) if str(job.pk) in page}
+
+    assert shown("") == {str(broken.pk), str(asked.pk)}
+    assert shown("?state=succeeded") == {str(asked.pk)}
+    everything = {str(job.pk) for job in (done, broken, asked)}
+    assert shown("?routine=1") == shown(f"?kind={routine}") == everything
 
 
 def test_the_job_page_hides_other_peoples_jobs_from_annotators(annotator_client, researcher):
