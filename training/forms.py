@@ -13,6 +13,7 @@ from training.learn.gate import GateSettings
 from training.services.round_settings import RoundSettings, SuiteSettings
 
 DPO, GATE, SUITE, ROUND = DPOSettings(), GateSettings(), SuiteSettings(), RoundSettings()
+FEWEST = f"On fewer than {GATE.min_episodes} the gate promotes nothing."
 SCENES_HELP = "None selected: the dog lying in the way, walking across, and lying near the target."
 WHO = (("", "people and simulated annotators"), ("people", "people only"), ("simulated", "simulated annotators only"))
 
@@ -57,8 +58,8 @@ class RoundForm(forms.Form):
     scale_loser = forms.BooleanField(required=False, label="Hold the loser's gradient back where it would raise the winner's error (SDPO)")
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=DPO.seed, label="Seed")
 
-    adversarial = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.adversarial, label="Adversarial episodes")
-    ordinary = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.ordinary, label="Ordinary episodes")
+    adversarial = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.adversarial, label="Adversarial episodes", help_text=FEWEST)
+    ordinary = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.ordinary, label="Ordinary episodes", help_text=FEWEST)
     dreams = forms.IntegerField(min_value=1, max_value=16, initial=SUITE.dreams, label="Dreams per plan", help_text="The value head picks one of them.")
     scenes = forms.ModelMultipleChoiceField(
         Scenario.objects.none(), required=False, label="Adversarial scenes", help_text=SCENES_HELP, widget=forms.CheckboxSelectMultiple

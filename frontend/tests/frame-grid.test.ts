@@ -76,6 +76,39 @@ describe("frame-grid", () => {
     expect(sent).toEqual([]);
   });
 
+  it("forgets the reason once a decision has it, so that the next frame does not get it too", async () => {
+    const reason = root.querySelector<HTMLInputElement>("input[type=text]")!;
+    reason.value = "Too dark";
+    key("r");
+    await settled();
+    key("a");
+    await settled();
+    expect(sent.map((one) => [one.state, one.reason])).toEqual([["rejected", "Too dark"], ["approved", ""]]);
+  });
+
+  it("keeps the reason of a decision that was not saved", async () => {
+    const reason = root.querySelector<HTMLInputElement>("input[type=text]")!;
+    reason.value = "Too dark";
+    status = 500;
+    key("r");
+    await settled();
+    expect(reason.value).toBe("Too dark");
+  });
+
+  it("goes back to the frame on Enter in the reason, so that the deciding key can follow", async () => {
+    key("ArrowRight");
+    root.querySelector<HTMLInputElement>("input[type=text]")!.focus();
+    key("Enter");
+    expect(document.activeElement).toBe(root.querySelectorAll(".review-cell")[1]);
+    await settled();
+    expect(sent).toEqual([]);
+  });
+
+  it("calls a state as the rest of the pages do", () => {
+    expect(root.querySelector(".badge")!.textContent).toBe("to review");
+    expect(root.querySelector("[role=status]")!.textContent).toBe("4 to review, 0 approved, 0 rejected, 0 flagged");
+  });
+
   it("asks for nothing when the state is already that", async () => {
     key("u");
     await settled();

@@ -92,16 +92,15 @@ def frame_card(frame: StartFrame, twins: list[int] | None = None) -> dict[str, A
     if not frame.probe:
         notes.append("Not read by the probe yet.")
     if twins:
-        shown = ", ".join(str(pk) for pk in twins[:3])
+        shown = ", ".join(f"#{pk}" for pk in twins[:3])
         notes.append(f"Near twin of {shown}{' and more' if len(twins) > 3 else ''}")
     if frame.reason and frame.reason != " ".join(frame.probe.get("disagreements", [])):
         notes.append(f"{frame.get_state_display()}: {frame.reason}")
-    # Short: a cell of the grid is nine characters wide beside its badge.
     place = {"captured": "world", "uploaded": "upload"}.get(frame.source, "seed")
     return {
         "id": frame.pk,
         "image_url": frame.image.url,
-        "label": f"{place} {frame.seed}" if frame.seed is not None else place,
+        "label": f"#{frame.pk} · {place} {frame.seed}" if frame.seed is not None else f"#{frame.pk} · {place}",
         "state": frame.state,
         "url": reverse("rollouts:start_frame", args=[frame.pk]),
         "notes": notes,

@@ -81,6 +81,12 @@ def run_figures(*, run: MiningRun) -> dict[str, Any]:
     )
 
 
+def runs_with_figures(*, limit: int) -> list[dict[str, Any]]:
+    """The newest searches, each with its figures up to now: [{"run", "figures"}]."""
+    runs = MiningRun.objects.select_related("policy_version", "created_by")[:limit]
+    return [{"run": run, "figures": run_figures(run=run)} for run in runs]
+
+
 def proposals(*, state: str = "proposed", cell: str = "", run: int | None = None) -> QuerySet[MiningCandidate]:
     """Candidates in a state, the worst dreams first."""
     rows = MiningCandidate.objects.select_related("run__policy_version", "image", "strip", "start_frame")

@@ -17,12 +17,14 @@ from rollouts import services
 from rollouts.forms import MineForm, VerifyForm
 from rollouts.models import MiningCandidate, MiningRun, Scenario
 from rollouts.selectors import policy_versions_usable
-from rollouts.selectors.mining import coverage, proposals, run_figures, verification_pairs
+from rollouts.selectors.mining import coverage, proposals, run_figures, runs_with_figures, verification_pairs
 from rollouts.services.acts import submit_act
 from rollouts.services.mining import DECIDED
 from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, tell_errors
 
 JOBS = ("rollouts.mine", "rollouts.mine_daily", "rollouts.mine_verify", "rollouts.verify")
+# What waits for a decision comes first.
+STATES = (MiningCandidate.State.PROPOSED, MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED, MiningCandidate.State.EVALUATED)
 
 
 @require_GET
@@ -46,8 +48,9 @@ def mining(request: HttpRequest) -> HttpResponse:
             "undecided": any(candidate.state not in DECIDED for candidate in page),
             "filters": {**filters, "state": state},
             "query": query_of(filters),
-            "states": MiningCandidate.State.choices,
-            "runs": MiningRun.objects.select_related("policy_version", "created_by")[:10],
+            "states": [(state.value, state.label) for state in STATES],
+            "cell_words": cell_words(filters["cell"]),
+            "runs": runs_with_figures(limit=10),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS)],
             "failure": last_failure(JOBS),
             "feed": json.dumps({"topic": "mining:all", "after": last_id("mining:all")}),
@@ -65,13 +68,21 @@ def candidate_row(candidate: MiningCandidate) -> dict[str, Any]:
     return {"candidate": candidate, "words": words}
 
 
+def cell_words(cell: str) -> str:
+    """A cell of the coverage map in words; as it is if it is none."""
+    try:
+        return ", ".join(scene_factors.phrase(name, value) for name, value in scene_factors.cell_parse(cell).items())
+    except ValueError:
+        return cell
+
+
 def _pairs_chart(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     """Real against dreamed failure rate, one point a scenario."""
     ordered = sorted(pairs, key=lambda pair: pair["dreamed"])
     return {
         "kind": "points",
         "title": "Real against dreamed failure rate",
-        "x": {"label": "dreamed failure rate", "values": [round(pair["dreamed"], 3) for pair in ordered]},
+        "x": {"label": "dreamed failure rate", "values": [round(pair["dreamed"], 3) for pair in ordered], "min": 0, "max": 1},
         "y": {"label": "real failure rate", "min": 0, "max": 1},
         "series": [
             {
@@ -98,6 +109,7 @@ def mining_run(request: HttpRequest, pk: int) -> HttpResponse:
             "candidates": [candidate_row(candidate) for candidate in page],
             "undecided": any(candidate.state not in DECIDED for candidate in page),
             "figures": run_figures(run=run),
+            "cells_total": len(scene_factors.all_cells()),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS, run=pk)],
         },
     )

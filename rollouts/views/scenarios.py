@@ -23,7 +23,8 @@ from rollouts.services.interchange import MAX_BYTES
 from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of
 
 FILTERS = ("q", "state", "tag", "dog", "severity", "origin", "sort")
-FRAME_JOBS = ("rollouts.imagine", "rollouts.capture", "rollouts.verify")
+FRAME_JOBS = ("rollouts.imagine", "rollouts.capture")
+VERIFY_JOBS = ("rollouts.verify",)
 
 
 @require_GET
@@ -88,6 +89,9 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             "feed": json.dumps({"topic": topic, "after": last_id(topic)}),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in jobs],
             "failure": last_failure(FRAME_JOBS, scenario_version=version.pk),
+            # No reload of the page when these end: somebody reviews frames meanwhile.
+            "verify_jobs": [(job, json.dumps(job_props(job))) for job in open_jobs(VERIFY_JOBS, scenario_version=version.pk)],
+            "verify_failure": last_failure(VERIFY_JOBS, scenario_version=version.pk),
             "imagine_form": ImagineForm(initial={"scene_text": version.scene_text}, auto_id="imagine_%s"),
             "capture_form": CaptureForm(auto_id="capture_%s"),
             "vary_form": VaryForm(),

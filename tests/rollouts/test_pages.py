@@ -6,10 +6,13 @@ from html import unescape
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 
+from core.media import blob_store
 from core.models import AuditEntry, Job
-from rollouts import services
-from rollouts.models import SavedView, Scenario, StartFrame
+from rollouts import factors, services
+from rollouts.images import png_bytes
+from rollouts.models import MiningCandidate, MiningRun, SavedView, Scenario, StartFrame
 from tests.rollouts.conftest import CONTENT, noise_frame
 from tests.rollouts.hostile import picture
 
@@ -174,6 +177,39 @@ def test_generating_submits_a_job_after_the_last_seed(admin_client_, admin_perso
     assert admin_client_.get(f"/scenarios/{scenario.slug}/arriving/").status_code == 200
 
 
+def test_frames_that_arrive_are_counted_at_the_head_too(admin_client_, scenario, make_frame):
+    make_frame(seed=1), make_frame(seed=2), make_frame(seed=3, state="approved")
+    html = admin_client_.get(f"/scenarios/{scenario.slug}/arriving/").content.decode()
+    counts = re.search(r'<dl[^>]*id="counts"[^>]*hx-swap-oob="true".*?</dl>', html, re.S)
+    assert re.findall(r"<dd>(\d+)</dd>", counts[0]) == ["2", "1", "0", "0"]
+
+
+def test_a_search_shows_what_it_found_so_far(admin_client_, version):
+    run = MiningRun.objects.create(policy_version=version, options={"budget": 8, "dreams": 2})
+    cells = sorted(factors.all_cells())[:2]
+    for seed, cell in enumerate([cells[0], cells[0], cells[1]]):
+        image = blob_store(png_bytes(noise_frame(seed)), "image/png")
+        MiningCandidate.objects.create(run=run, cell=cell, prompt="go", world_spec={}, objective=0.2 + seed / 10, evidence={"failure": 0.5}, image=image)
+    html = admin_client_.get("/mining/").content.decode()
+    row = html.split(f'<a href="{run.get_absolute_url()}">')[1].split("</tr>")[0]
+    assert re.findall(r'<td class="num">([^<]*)</td>', row) == ["3 of 8", "2", "…", "0.40"]
+    run.summary, run.finished_at = {"evaluated": 3, "proposed": 0}, timezone.now()
+    run.save()
+    html = admin_client_.get("/mining/").content.decode()
+    row = html.split(f'<a href="{run.get_absolute_url()}">')[1].split("</tr>")[0]
+    assert re.findall(r'<td class="num">([^<]*)</td>', row) == ["3 of 8", "2", "0", "0.40"]
+    assert re.findall(r"<dd>(\d+)", admin_client_.get(run.get_absolute_url()).content.decode())[:3] == ["3", "2", "0"]
+
+
+def test_frames_can_be_reviewed_while_episodes_run(admin_client_, scenario, version, make_frame):
+    frame = make_frame(seed=1)
+    admin_client_.post(f"/scenarios/{scenario.slug}/verify/", {"episodes": 4, "policy_version": version.pk})
+    html = admin_client_.get(f"/scenarios/{scenario.slug}/").content.decode()
+    assert [one["id"] for one in island(html, "frame-grid")["frames"]] == [frame.pk]
+    verification = html.split('id="verification"')[1]
+    assert str(Job.objects.get(kind="rollouts.verify").pk) in verification
+
+
 @pytest.mark.parametrize("n", ["0", "201", "many", ""])
 def test_a_bad_count_submits_nothing(admin_client_, scenario, version, n):
     response = admin_client_.post(f"/scenarios/{scenario.slug}/imagine/", {"n": n, "policy_version": version.pk}, follow=True)
@@ -206,7 +242,7 @@ def test_the_grid_lists_frames_with_what_is_wrong_with_them(researcher_client, s
     frames = {f["id"]: f for f in island(researcher_client.get("/start-frames/").content.decode(), "frame-grid")["frames"]}
     assert set(frames) == {plain.pk, odd.pk, twin.pk}
     assert "The text says a dog; none is seen." in frames[odd.pk]["notes"]
-    assert f"Near twin of {twin.pk}" in frames[plain.pk]["notes"]
+    assert f"Near twin of #{twin.pk}" in frames[plain.pk]["notes"]
     html = researcher_client.get("/start-frames/?disagrees=yes").content.decode()
     assert [f["id"] for f in island(html, "frame-grid")["frames"]] == [odd.pk]
 

@@ -141,7 +141,7 @@ def predicted_against_measured() -> dict[str, Any]:
     chart = {
         "kind": "points",
         "title": "Predicted against measured clean success",
-        "x": {"label": "predicted by the value head", "values": [predicted[i] for i in order]},
+        "x": {"label": "predicted by the value head", "values": [predicted[i] for i in order], "min": 0, "max": 1},
         "y": {"label": "measured in the world", "min": 0, "max": 1},
         "series": [
             {

@@ -63,13 +63,16 @@ def points(row: Round, kind: str) -> list[tuple[int, dict[str, Any]]]:
     return list(found.values_list("step", "values"))
 
 
-def line_chart(title: str, y: str, lines: dict[str, list[tuple[int, Any]]], **options: Any) -> dict[str, Any]:
-    """Lines with their own steps on one axis; a step that a line lacks is a gap."""
+def line_chart(title: str, y: str, lines: dict[str, list[tuple[int, Any]]], styles: dict[str, dict[str, Any]] | None = None, **options: Any) -> dict[str, Any]:
+    """Lines with their own steps on one axis; a step that a line lacks is a gap.
+
+    `styles` gives a line {"color": its number, "dashed": bool}; without, the chart tells its lines apart by itself.
+    """
     steps = sorted({step for values in lines.values() for step, _ in values})
     series = []
     for name, values in lines.items():
         at = dict(values)
-        series.append({"name": name, "values": [at.get(step) for step in steps], "dashed": name.startswith("loser")})
+        series.append({"name": name, "values": [at.get(step) for step in steps], **(styles or {}).get(name, {})})
     axis: dict[str, Any] = {"label": y, **{key: options[key] for key in ("min", "max") if key in options}}
     return {"kind": "line", "title": title, "x": {"label": "step", "values": steps}, "y": axis, "series": series}
 
@@ -122,15 +125,17 @@ def error_chart(row: Round) -> dict[str, Any]:
 
 
 def noise_chart(row: Round) -> dict[str, Any]:
-    """The winner's and the loser's error by noise level: solid and dashed."""
+    """The winner's and the loser's error by noise level: solid and dashed, a colour a level."""
     held = points(row, "held_out")
     levels: list[float] = next((values["held_out/time_levels"] for _, values in held if values.get("held_out/time_levels")), [])
     lines: dict[str, list[tuple[int, Any]]] = {}
+    styles: dict[str, dict[str, Any]] = {}
     for index, level in enumerate(levels):
         for side in ("winner", "loser"):
             key = f"held_out/{side}_error_ratio_by_t"
             lines[f"{side} t={level:g}"] = [(step, values[key][index]) for step, values in held if values.get(key)]
-    return line_chart("Error by noise level, against the parent's", "ratio", lines)
+            styles[f"{side} t={level:g}"] = {"color": index, "dashed": side == "loser"}
+    return line_chart("Error by noise level, against the parent's", "ratio", lines, styles)
 
 
 def motion_chart(row: Round) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def versions_over_time() -> dict[str, Any]:
     return {
         "kind": "points",
         "title": "Versions in the world",
-        "x": {"label": "version", "values": list(range(1, len(names) + 1))},
+        "x": {"label": "version", "values": list(range(1, len(names) + 1)), "names": names},
         "y": {"label": "share of episodes", "min": 0, "max": 1},
         "series": [
             {
@@ -81,5 +81,4 @@ def versions_over_time() -> dict[str, Any]:
             }
             for name, parts in lines.items()
         ],
-        "names": names,
     }

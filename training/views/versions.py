@@ -21,7 +21,9 @@ from training.forms import ReasonForm
 def versions(request: HttpRequest) -> HttpResponse:
     chart = selectors.versions_over_time()
     return render(
-        request, "training/versions.html", {"tree": selectors.lineage_tree(), "chart": json.dumps(chart), "names": list(enumerate(chart["names"], start=1))}
+        request,
+        "training/versions.html",
+        {"tree": selectors.lineage_tree(), "chart": json.dumps(chart), "names": list(enumerate(chart["x"]["names"], start=1))},
     )
 
 

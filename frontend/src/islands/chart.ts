@@ -26,12 +26,12 @@ export function mountChart(root: HTMLElement, props: ChartProps): () => void {
     plot = null;
     plotBox.replaceChildren();
     legend.replaceChildren();
+    title.textContent = data.title ?? "";
     const lines = data.kind === "reliability" ? reliabilityData(data as ReliabilityChart) : (data as LineChart);
     if (!lines.x || lines.x.values.length === 0) {
       plotBox.append(h("p", { class: "muted small" }, "No values yet."));
       return;
     }
-    title.textContent = data.title ?? "";
     plot = new uPlot(options(lines, plotBox.clientWidth || 480, props.height ?? 240, legend, data.kind ?? "line"), columns(lines), plotBox);
   };
   const load = async (): Promise<void> => {
@@ -99,37 +99,47 @@ function columns(chart: LineChart): uPlot.AlignedData {
 function options(chart: LineChart, width: number, height: number, legend: HTMLElement, kind: string): uPlot.Options {
   const grid = { stroke: token("--line"), width: 1 };
   const axis = { stroke: token("--ink-2"), font: `12px ${token("--font")}`, labelFont: `12px ${token("--font")}`, grid, ticks: grid, labelSize: 18 };
+  const { names } = chart.x;
   const series: uPlot.Series[] = [{}];
   const bands: uPlot.Band[] = [];
-  const whiskers: { column: number; stroke: string }[] = [];
+  const whiskers: Whisker[] = [];
   const values: { column: number; box: HTMLElement }[] = [];
   chart.series.forEach((one, index) => {
-    const stroke = one.reference ? token("--ink-3") : token(`--series-${(index % 6) + 1}`);
+    const stroke = one.reference ? token("--ink-3") : token(`--series-${((one.color ?? index) % 6) + 1}`);
+    // Lines differ by their dashes too, for who does not tell colours apart; a chart that gives its own meaning to dashes says so.
+    const dash = one.dashed || one.reference ? [5, 5] : kind === "line" && one.dashed === undefined ? (DASHES[index % DASHES.length] ?? []) : [];
     const column = series.length;
     const dots = (kind === "points" || kind === "reliability") && !one.reference;
     series.push({
       label: one.name,
       stroke,
       width: one.reference ? 1 : 2,
-      dash: one.dashed || one.reference ? [5, 5] : (DASHES[kind === "line" ? index % DASHES.length : 0] ?? []),
+      dash,
       spanGaps: true,
       ...(kind === "points" && !one.reference ? { paths: () => null } : {}),
-      points: { show: dots || one.values.length < 2, size: 8, fill: stroke },
+      points: { show: (dots && !names) || one.values.filter((value) => value !== null).length < 2, size: 8, fill: stroke },
     });
     if (one.low && one.high) {
       const hidden: uPlot.Series = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true };
       series.push(hidden, hidden);
-      if (dots) whiskers.push({ column, stroke });
+      // At a name several series stand side by side instead of over one another.
+      if (dots) whiskers.push({ column, stroke, shift: names ? (index - (chart.series.length - 1) / 2) * 12 : 0, dot: names !== undefined });
       else bands.push({ series: [column + 2, column + 1], fill: withAlpha(stroke, 0.16) });
     }
     const box = h("span", {});
     const swatch = h("span", { class: "chart-swatch" });
     swatch.style.color = stroke;
-    if (one.dashed || one.reference || (kind === "line" && index % DASHES.length > 0)) swatch.style.borderTopStyle = "dashed";
+    if (dash.length > 0) swatch.style.borderTopStyle = "dashed";
     if (!one.reference) values.push({ column, box });
     legend.append(h("li", {}, swatch, one.name, box));
   });
   const xBox = h("span", { class: "muted" });
+  const range = (_plot: uPlot, low: number, high: number): [number, number] => {
+    if (names) return [0.5, names.length + 0.5];
+    const [from, to] = kind === "reliability" ? [0, 1] : [chart.x.min ?? low, chart.x.max ?? high];
+    const room = kind === "points" ? (to - from || 1) * 0.03 : 0; // a point on the edge is drawn whole
+    return [from - room, to + room];
+  };
   legend.append(h("li", {}, xBox));
   return {
     width,
@@ -138,7 +148,7 @@ function options(chart: LineChart, width: number, height: number, legend: HTMLEl
     legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
     scales: {
-      x: { time: false, ...(kind === "reliability" ? { range: [0, 1] as [number, number] } : {}) },
+      x: { time: false, range },
       y: {
         distr: chart.y.log ? 3 : 1,
         range: (_plot, low, high) => {
@@ -149,7 +159,8 @@ function options(chart: LineChart, width: number, height: number, legend: HTMLEl
       },
     },
     axes: [
-      { ...axis, label: chart.x.label ?? "" },
+      // Things with names stand at 1, 2, 3 …: nothing lies between them.
+      { ...axis, label: chart.x.label ?? "", size: 32, ...(names ? { splits: () => names.map((_, index) => index + 1), values: () => (names.length > 8 ? names.map((_, index) => String(index + 1)) : names) } : {}) },
       { ...axis, label: chart.y.label ?? "", size: 54 },
     ],
     series,
@@ -159,7 +170,7 @@ function options(chart: LineChart, width: number, height: number, legend: HTMLEl
       setCursor: [
         (plot) => {
           const index = plot.cursor.idx;
-          xBox.textContent = index === null || index === undefined ? "" : `${chart.x.label ?? "x"} ${format(plot.data[0][index])}`;
+          xBox.textContent = index === null || index === undefined ? "" : `${chart.x.label ?? "x"} ${names?.[index] ?? format(plot.data[0][index])}`;
           for (const { column, box } of values) box.textContent = index === null || index === undefined ? "" : format(plot.data[column]?.[index]);
         },
       ],
@@ -167,22 +178,37 @@ function options(chart: LineChart, width: number, height: number, legend: HTMLEl
   };
 }
 
-function drawWhiskers(plot: uPlot, whiskers: { column: number; stroke: string }[]): void {
+interface Whisker {
+  column: number;
+  stroke: string;
+  /** CSS pixels to the right of its x. */
+  shift: number;
+  /** Draw the value too: uPlot's own points can not be shifted. */
+  dot: boolean;
+}
+
+function drawWhiskers(plot: uPlot, whiskers: Whisker[]): void {
   const { ctx } = plot;
   ctx.save();
   ctx.lineWidth = 1.5 * devicePixelRatio;
   ctx.setLineDash([]);
-  for (const { column, stroke } of whiskers) {
+  for (const { column, stroke, shift, dot } of whiskers) {
     ctx.strokeStyle = stroke;
+    ctx.fillStyle = stroke;
     plot.data[0].forEach((x, index) => {
       const low = plot.data[column + 1]?.[index];
       const high = plot.data[column + 2]?.[index];
       if (low === null || low === undefined || high === null || high === undefined) return;
-      const at = plot.valToPos(x, "x", true);
+      const at = plot.valToPos(x, "x", true) + shift * devicePixelRatio;
       ctx.beginPath();
       ctx.moveTo(at, plot.valToPos(low, "y", true));
       ctx.lineTo(at, plot.valToPos(high, "y", true));
       ctx.stroke();
+      const value = plot.data[column]?.[index];
+      if (!dot || value === null || value === undefined) return;
+      ctx.beginPath();
+      ctx.arc(at, plot.valToPos(value, "y", true), 4 * devicePixelRatio, 0, 2 * Math.PI);
+      ctx.fill();
     });
   }
   ctx.restore();

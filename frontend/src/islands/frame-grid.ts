@@ -19,7 +19,9 @@ interface GridProps {
   reasons?: string[];
 }
 const KEYS: Record<string, State> = { a: "approved", r: "rejected", f: "flagged", u: "proposed" };
-const VERBS: [State, string, string][] = [["approved", "Approve", "a"], ["rejected", "Reject", "r"], ["flagged", "Flag", "f"], ["proposed", "Back to proposed", "u"]];
+const VERBS: [State, string, string][] = [["approved", "Approve", "a"], ["rejected", "Reject", "r"], ["flagged", "Flag", "f"], ["proposed", "Back to review", "u"]];
+/** As the pages call them. */
+const WORDS: Record<State, string> = { proposed: "to review", approved: "approved", rejected: "rejected", flagged: "flagged" };
 
 /** A grid of start frames that is reviewed by keyboard, one or many at a time. A failed save puts the former state back. */
 export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void {
@@ -29,7 +31,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
   let anchor = 0;
   const selected = new Set<number>();
   const counts = h("span", { class: "muted small", role: "status" });
-  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Reason, kept with the decision", "aria-label": "Reason" });
+  const reason = h("input", { type: "text", maxlength: 200, placeholder: "Reason, kept with the next decision", "aria-label": "Reason", autocomplete: "off" });
   const buttons = VERBS.map(([state, label, key]) => h("button", { class: "button button-small", type: "button", onclick: () => void decide(state) }, label, h("kbd", {}, key.toUpperCase())));
   const all = h("button", { class: "button button-small button-quiet", type: "button", onclick: () => selectAll() }, "Select all");
   const quick = reasons.map((text, index) =>
@@ -70,10 +72,10 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
       part.cell.setAttribute("aria-selected", String(selected.has(index)));
       part.cell.tabIndex = index === current ? 0 : -1;
       part.badge.className = `badge badge-${frame.state}`;
-      part.badge.textContent = frame.state;
+      part.badge.textContent = WORDS[frame.state];
     });
     const of = (state: State): number => frames.filter((frame) => frame.state === state).length;
-    counts.textContent = `${selected.size ? `${selected.size} selected. ` : ""}${of("proposed")} proposed, ${of("approved")} approved, ${of("rejected")} rejected, ${of("flagged")} flagged`;
+    counts.textContent = `${selected.size ? `${selected.size} selected. ` : ""}${(Object.keys(WORDS) as State[]).map((state) => `${of(state)} ${WORDS[state]}`).join(", ")}`;
   };
   const moveTo = (index: number, focus = true): void => {
     current = Math.min(Math.max(index, 0), frames.length - 1);
@@ -110,6 +112,9 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
       frames[index]!.state = state;
       cells[index]?.cell.classList.add("is-saving");
     }
+    // The next decision must not get this reason too.
+    const typed = reason.value;
+    if (quickReason === undefined) reason.value = "";
     const single = selected.size === 0;
     selected.clear();
     if (single && state !== "proposed") moveTo(current + 1, root.contains(document.activeElement));
@@ -117,7 +122,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     try {
       const answer = await api<{ frames?: { id: number | string; state: State; reason?: string }[] } | null>(props.review_url, {
         method: "POST",
-        body: { ids: changed.map((index) => frames[index]!.id), state, reason: quickReason ?? reason.value.trim() },
+        body: { ids: changed.map((index) => frames[index]!.id), state, reason: quickReason ?? typed.trim() },
       });
       for (const saved of answer?.frames ?? []) {
         const index = frames.findIndex((one) => String(one.id) === String(saved.id));
@@ -128,10 +133,11 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
         why.textContent = saved.reason ?? "";
         why.hidden = !saved.reason;
       }
-      if (changed.length > 1) showToast("good", `${changed.length} start frames ${state}.`);
+      if (changed.length > 1) showToast("good", `${changed.length} start frames ${state === "proposed" ? "are to be reviewed again" : state}.`);
       root.dispatchEvent(new CustomEvent("dreamfork:reviewed", { bubbles: true, detail: { count: changed.length, state } }));
     } catch (error) {
       for (const [index, old] of before) frames[index]!.state = old;
+      if (reason.value === "") reason.value = typed;
       showToast("bad", `Not saved: ${(error as Error).message}`);
     } finally {
       for (const index of changed) cells[index]?.cell.classList.remove("is-saving");
@@ -139,6 +145,11 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     }
   };
 
+  reason.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault();
+    moveTo(current);
+  });
   const onKey = (event: KeyboardEvent): void => {
     if (event.ctrlKey && event.key === "a" && list.contains(event.target as Node)) {
       event.preventDefault();

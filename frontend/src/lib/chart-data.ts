@@ -3,14 +3,18 @@ export interface Series {
   values: (number | null)[];
   low?: (number | null)[];
   high?: (number | null)[];
+  /** Dashed or solid; left out, lines are told apart by dashes of their own. */
   dashed?: boolean;
+  /** Which of the colours, from 0; left out, its place in the list. */
+  color?: number;
   /** A line to compare with, such as the diagonal of a reliability plot. */
   reference?: boolean;
 }
 export interface LineChart {
   kind?: "line" | "points";
   title?: string;
-  x: { label?: string; values: number[] };
+  /** `names` stand at 1, 2, 3 … for things that are not numbers. */
+  x: { label?: string; values: number[]; min?: number; max?: number; names?: string[] };
   y: { label?: string; min?: number | null; max?: number | null; log?: boolean };
   series: Series[];
   markers?: { x: number; label: string }[];
@@ -55,7 +59,7 @@ export function toCsv(chart: ChartData): string {
     if (series.low && series.high) head.push(`${series.name} low`, `${series.name} high`);
   }
   const body = chart.x.values.map((x, index) => {
-    const row: (string | number | null)[] = [x];
+    const row: (string | number | null)[] = [chart.x.names?.[index] ?? x];
     for (const series of chart.series) {
       row.push(series.values[index] ?? null);
       if (series.low && series.high) row.push(series.low[index] ?? null, series.high[index] ?? null);
