@@ -67,6 +67,13 @@ def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_befo
     assert sum(row["n"] for row in after["reliability"]) == 21
 
 
+def test_the_head_of_a_loaded_policy_which_is_frozen_learns_as_well():
+    head, network = parts()
+    data, text = judged_data()
+    _, report = refresh(head.requires_grad_(False), network, data, text, SETTINGS, still)
+    assert report["after"]["pair_accuracy"]["value"] > 0.9
+
+
 def test_a_frozen_clip_does_not_win():
     head, network = parts()
     data, text = judged_data()

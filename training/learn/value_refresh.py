@@ -120,6 +120,7 @@ def fit(
 
     Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, and chosen clips over frozen ones.
     """
+    head.requires_grad_(True)  # a policy freezes its parts when it loads them
     log_theta = nn.Parameter(torch.tensor(0.3))
     optimizer = torch.optim.AdamW(
         [
