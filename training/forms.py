@@ -134,6 +134,7 @@ class EvaluationForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["version"].queryset = PolicyVersion.objects.exclude(state="retired").order_by("-is_active", "-created_at")  # type: ignore[attr-defined]
+        self.fields["version"].initial = self.fields["version"].queryset.first()  # type: ignore[attr-defined]
         self.fields["scenarios"].queryset = Scenario.objects.filter(state="active").order_by("name")  # type: ignore[attr-defined]
 
     def settings(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from core import audit
 from core.events import publish
+from core.jobs import submit
 from core.media import blob_bytes, blob_store
 from rollouts import closed_loop
 from rollouts import factors as scene_factors
@@ -160,8 +161,20 @@ def _photograph(world: Any, genome: Genome) -> np.ndarray:
 def mining_candidate_accept(*, candidate: MiningCandidate, by: Any, reason: str = "") -> StartFrame:
     """Make a proposal a start frame: approved, in an active scenario of its factors and prompt (made if there is none).
 
-    The audit log keeps the reason. Raises RolloutsError if it was decided before.
+    The probe reads it in a job. The audit log keeps the reason. Raises RolloutsError if it was decided before.
     """
+    frame = _accept(candidate, by, reason)
+    _probe_later([frame], candidate.run, by)
+    return frame
+
+
+def _probe_later(frames: Sequence[StartFrame], run: MiningRun, by: Any) -> None:
+    if frames:
+        params = {"start_frames": [frame.pk for frame in frames], "policy_version": run.policy_version_id}
+        submit(kind="rollouts.probe", params=params, created_by=by)
+
+
+def _accept(candidate: MiningCandidate, by: Any, reason: str) -> StartFrame:
     row = _undecided(candidate)
     scene = row.world_spec["factors"]
     scenario = (
@@ -221,10 +234,10 @@ def mining_candidates_decide(*, ids: Sequence[int], accept: bool, by: Any, reaso
         if len(rows) != len(wanted):
             raise RolloutsError("One of these proposals does not exist.", "no_candidate")
         still_open = [row for row in rows if row.state not in DECIDED]
-        for row in still_open:
-            if accept:
-                mining_candidate_accept(candidate=row, by=by, reason=reason)
-            else:
+        if accept:
+            _probe_later([_accept(row, by, reason) for row in still_open], rows[0].run, by)
+        else:
+            for row in still_open:
                 mining_candidate_decline(candidate=row, by=by, reason=reason)
     return {"decided": len(still_open), "before": len(rows) - len(still_open)}
 

@@ -264,6 +264,17 @@ def test_a_decision_that_is_none_is_refused(body, run, admin_client_):
     assert candidate.state == "proposed"
 
 
+def test_accepted_frames_are_read_by_the_probe_in_one_job(run, admin_client_, admin_person):
+    ids = list(run.candidates.order_by("pk").values_list("pk", flat=True))
+    assert post(admin_client_, "mining-candidates/decide/", {"decision": "accept", "ids": ids[:2]}).status_code == 200
+    assert post(admin_client_, "mining-candidates/decide/", {"decision": "decline", "ids": ids[2:3]}).status_code == 200
+    services.mining_candidate_accept(candidate=run.candidates.get(pk=ids[3]), by=admin_person)
+    jobs = Job.objects.filter(kind="rollouts.probe").order_by("created_at")
+    frames = [[run.candidates.get(pk=pk).start_frame_id for pk in some] for some in (ids[:2], ids[3:])]
+    assert [sorted(job.params["start_frames"]) for job in jobs] == [sorted(some) for some in frames]
+    assert {job.params["policy_version"] for job in jobs} == {run.policy_version_id}
+
+
 @pytest.mark.parametrize("ids", [[], [0], [-1], [2**63], [2**200], ["\x00"], [None], [[1]], "1", None, list(range(1, 202))], ids=lambda ids: repr(ids)[:30])
 def test_ids_that_cannot_be_are_refused(ids, run, admin_client_):
     assert post(admin_client_, "mining-candidates/decide/", {"decision": "decline", "ids": ids}).status_code == 400

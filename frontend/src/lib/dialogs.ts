@@ -54,7 +54,7 @@ export function confirmDialog(question: string, yes: string): Promise<boolean> {
     body.append(text);
     const foot = document.createElement("div");
     foot.className = "dialog-foot";
-    const no = button("Cancel", "button");
+    const no = button("Back", "button"); // not "Cancel": some questions are whether to cancel something
     const ok = button(yes, "button button-primary");
     foot.append(no, ok);
     dialog.append(body, foot);

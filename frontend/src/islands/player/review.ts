@@ -29,6 +29,8 @@ export class Review {
     this.view.setEmpty(null);
     this.view.prompt.textContent = prompt;
     this.view.setReview(this.end);
+    // On a narrow screen one asks for it from below the stage.
+    if (this.stage.element.getBoundingClientRect().top < 0) scrollTo({ top: 0 });
   }
 
   close(): void {
