@@ -4,6 +4,7 @@ import { mountIslands } from "./registry";
 import { csrfToken, personOnPage } from "./lib/csrf";
 import { startDialogs } from "./lib/dialogs";
 import { offerSignIn } from "./lib/expired";
+import { startFirstError } from "./lib/first-error";
 import { startHelp } from "./lib/help";
 import { startNav } from "./lib/nav";
 import { startOffline } from "./lib/offline";
@@ -18,6 +19,7 @@ startNav();
 startDialogs();
 startHelp();
 startToasts();
+startFirstError();
 
 document.body.addEventListener("htmx:configRequest", (event) => {
   const { headers, verb } = (event as CustomEvent<{ headers: Record<string, string>; verb: string }>).detail;

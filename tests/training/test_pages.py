@@ -316,3 +316,8 @@ def test_the_api_lists_episodes(researcher_client, parent):
     episodes = researcher_client.get(f"/api/v1/evaluations/{row.pk}/episodes/").json()
     assert len(episodes) == 80
     assert episodes[0]["dog_contact"] is True
+
+
+def test_a_new_evaluation_is_of_the_active_version_unless_another_is_asked_for(researcher_client, parent):
+    assert f'<option value="{parent.pk}" selected>' in researcher_client.get("/evaluations/new/").content.decode()
+    assert f'<option value="{parent.pk}" selected>' in researcher_client.get(f"/evaluations/new/?version={parent.pk}").content.decode()

@@ -47,7 +47,8 @@ def evaluations(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required("researcher")
 def evaluation_new(request: HttpRequest) -> HttpResponse:
-    form = EvaluationForm(request.POST or None, initial={"version": request.GET.get("version")})
+    wanted = request.GET.get("version")
+    form = EvaluationForm(request.POST or None, initial={"version": wanted} if wanted else {})
     if request.method == "POST" and form.is_valid():
         try:
             row = services.evaluation_start(version=form.cleaned_data["version"], settings=form.settings(), created_by=request.user)
