@@ -117,6 +117,9 @@ class ProjectForm(forms.ModelForm):
 
 
 class WebhookForm(forms.ModelForm):
+    url = forms.URLField(label="URL", assume_scheme="https", max_length=Webhook._meta.get_field("url").max_length)
+
     class Meta:
         model = Webhook
         fields = ["url", "description", "include_simulated"]
+        labels = {"include_simulated": "Also choices of simulated annotators"}

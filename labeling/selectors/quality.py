@@ -279,6 +279,7 @@ def flagged_comparisons(limit: int = 50):
     return (
         Comparison.objects.filter(flagged_at__isnull=False)
         .exclude(state=Comparison.State.RETIRED)
+        .select_related("rollout_a", "rollout_b")
         .prefetch_related("skips__annotator")
         .order_by("-flagged_at")[:limit]
     )

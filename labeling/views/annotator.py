@@ -11,10 +11,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from core.people import role_required
 from labeling import services
-from labeling.api.payloads import media_url
 from labeling.models import AnnotatorProfile, Choice, Comparison, Project
 from labeling.selectors import statistics
 from labeling.views import PersonRequest
+from labeling.views.clips import clip
 
 EXAMPLES = 4
 
@@ -94,16 +94,9 @@ def _examples(user) -> list[dict]:
         better, worse = comparison.rollout_a, comparison.rollout_b
         if comparison.gold_answer == "b":
             better, worse = worse, better
-        viewer = {"rollouts": [_clip(better, "Better"), _clip(worse, "Worse")], "overlay": False}
+        viewer = {"rollouts": [clip(better, "Better"), clip(worse, "Worse")], "overlay": False}
         examples.append({"prompt": better.prompt, "note": comparison.gold_note, "viewer": viewer})
     return examples
-
-
-def _clip(rollout, label: str) -> dict:
-    return {
-        "id": label, "label": label, "sprite_url": media_url(rollout.sprite_id), "columns": 5, "frame_count": rollout.frame_count,
-        "fps": rollout.fps, "width": rollout.width, "height": rollout.height,
-    }  # fmt: skip
 
 
 def _qualifying(user, profile: AnnotatorProfile, project: Project) -> dict | None:

@@ -16,12 +16,14 @@ from labeling.forms import ExcludeForm, GoldForm, ProjectForm, ReasonForm, Webho
 from labeling.models import AnnotatorProfile, Comparison, Exclusion, Project, Webhook
 from labeling.selectors import quality as selectors
 from labeling.views import PersonRequest
+from labeling.views.clips import pair_viewer
 
 
 @require_GET
 @role_required("admin")
 def quality(request: PersonRequest) -> HttpResponse:
-    context = {"overall": selectors.overall(), "charts": selectors.time_charts(), "flagged": selectors.flagged_comparisons(), "queue": selectors.queue_state()}
+    flagged = [(comparison, pair_viewer(comparison, autoplay=False)) for comparison in selectors.flagged_comparisons()]
+    context = {"overall": selectors.overall(), "charts": selectors.time_charts(), "flagged": flagged, "queue": selectors.queue_state()}
     return render(request, "labeling/quality.html", context)
 
 
@@ -93,7 +95,7 @@ def fill(request: PersonRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @role_required("admin")
 def gold(request: PersonRequest) -> HttpResponse:
-    form = GoldForm(request.POST or None)
+    form = GoldForm(request.POST or None, initial={"comparison": request.GET.get("comparison")})
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
         try:
@@ -105,9 +107,8 @@ def gold(request: PersonRequest) -> HttpResponse:
             return redirect("labeling:gold")
         except LabelingError as error:
             form.add_error("comparison", error.message)
-    pairs = selectors.gold_pairs()
-    status = 422 if form.is_bound else 200
-    return render(request, "labeling/gold.html", {"form": form, "pairs": pairs, "unanimous": selectors.unanimous_pairs()}, status=status)
+    context = {"form": form, "pairs": selectors.gold_pairs(), "unanimous": selectors.unanimous_pairs(), "looked_at": _looked_at(form)}
+    return render(request, "labeling/gold.html", context, status=422 if form.is_bound else 200)
 
 
 @require_POST
@@ -160,6 +161,15 @@ def webhook_switch(request: PersonRequest, webhook_id: int) -> HttpResponse:
     webhook = get_object_or_404(Webhook, pk=webhook_id)
     services.webhook_switch(webhook=webhook, on=not webhook.is_active, by=request.user)
     return redirect("labeling:webhooks")
+
+
+def _looked_at(form: GoldForm) -> dict | None:
+    """The pair whose number stands in the form: nobody should give an answer to what they have not seen."""
+    number = str(form["comparison"].value() or "")
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        return None
+    comparison = Comparison.objects.select_related("rollout_a", "rollout_b").filter(pk=int(number)).first()
+    return None if comparison is None else {"comparison": comparison, "viewer": pair_viewer(comparison)}
 
 
 def _annotator_page(request: PersonRequest, person: User, form: ExcludeForm, status: int = 200) -> HttpResponse:

@@ -53,6 +53,22 @@ def test_the_leaderboard_hides_names_until_one_has_answered(annotator_client, ma
     assert "Answer a few pairs first" not in annotator_client.get(reverse("labeling:leaderboard")).content.decode()
 
 
+def test_an_admin_sees_what_is_flagged_or_made_gold(admin_client_, make_comparisons, annotator):
+    first, *_ = make_comparisons(2)
+    lease = services.leases_next(annotator=annotator).leases[0]
+    services.lease_skip(annotator=annotator, lease_id=lease.pk, reason="broken", flag=True)
+    page = admin_client_.get(reverse("labeling:quality")).content.decode()
+    for rollout in (lease.comparison.rollout_a, lease.comparison.rollout_b):
+        assert f"/media/{rollout.sprite_id}" in page
+    gold = reverse("labeling:gold")
+    assert f"/media/{first.rollout_a.sprite_id}" in admin_client_.get(gold, {"comparison": first.pk}).content.decode()
+    for number in ("", "x", "99999999", "9" * 40, "²"):
+        assert "rollout-viewer" not in admin_client_.get(gold, {"comparison": number}).content.decode(), number
+    bound = admin_client_.post(gold, {"comparison": first.pk, "answer": "nonsense", "use": "mixed"})
+    assert bound.status_code == 422
+    assert f"/media/{first.rollout_a.sprite_id}" in bound.content.decode()
+
+
 def test_the_guide_shows_examples_to_a_newcomer(annotator_client, admin_client_, make_comparisons):
     """They are there before the first answer, and nobody is measured by what the guide gives away."""
     example, hidden, *_ = make_comparisons(4)
