@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import psycopg2
@@ -51,8 +52,11 @@ def test_a_killed_worker_loses_no_job(stack):
 def test_a_killed_child_costs_an_attempt_and_says_so(stack):
     job = stack.submit(steps=30)
     for attempt in (1, 2, 3):
-        wait_for(lambda attempt=attempt: _steps(stack.events(job), attempt), timeout_s=30, why=f"attempt {attempt} writes")
-        wait_for(lambda: stack.find("-Q", "cpu").children(), timeout_s=10, why="the child")[0].send_signal(signal.SIGKILL)
+        wait_for(lambda attempt=attempt: _steps(stack.events(job), attempt), timeout_s=60, why=f"attempt {attempt} writes")
+        # One of them has the job; the others wait for one (where the worker takes several at once), and are not missed.
+        for child in stack.find("-Q", "cpu").children():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
     failed = stack.wait_job(job, "failed")
     assert "killed (out of memory, perhaps)" in failed["error"]
     assert "attempt 3 of 3" in failed["error"]
@@ -70,7 +74,7 @@ def test_a_worker_that_comes_back_late_cannot_write(stack):
         cwd=ROOT, env=stack.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        wait_for(lambda: len(_steps(stack.events(job), 2)) >= 3, timeout_s=60, why="the other worker takes over")
+        wait_for(lambda: len(_steps(stack.events(job), 2)) >= 3, timeout_s=120, why="the other worker takes over")
         before = len(_steps(stack.events(job), 1))
         for process in stopped:
             process.resume()
@@ -98,16 +102,17 @@ def test_cancel_is_prompt(stack):
     job = stack.submit(steps=600)
     stack.wait_steps(job, 2)
     stack.cancel(job)
-    began = time.monotonic()
-    stack.wait_job(job, "cancelled", timeout_s=10)
-    assert time.monotonic() - began < 3
+    stack.wait_job(job, "cancelled", timeout_s=30)
+    # By the database's clock: how fast this test looks is not what is measured.
+    took = stack.query("SELECT extract(epoch FROM finished_at - cancel_requested_at) FROM core_job WHERE id = %s", job)[0][0]
+    assert took < 3
 
 
 def test_a_handler_that_does_not_look_is_ended(stack):
     job = stack.submit(steps=1, step_s=300)
-    stack.wait_job(job, "running", timeout_s=30)
+    stack.wait_job(job, "running", timeout_s=60)
     stack.cancel(job)
-    stack.wait_job(job, "cancelled", timeout_s=20)
+    stack.wait_job(job, "cancelled", timeout_s=60)
 
 
 def test_valkey_may_go_and_come_back(stack):
