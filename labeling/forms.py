@@ -91,9 +91,9 @@ class ProjectForm(forms.ModelForm):
     class Meta:
         model = Project
         fields = [
-            "ask_strength", "ask_success", "required_overlap", "lease_seconds", "pair_strategy", "pair_pool", "cross_version_share", "pair_rejected",
-            "queue_ahead", "gold_share", "repeat_share", "repeat_after", "qualifying_pairs", "qualifying_accuracy", "break_after_minutes",
-            "too_fast_ms",
+            "ask_strength", "ask_success", "paths_before", "required_overlap", "lease_seconds", "pair_strategy", "pair_pool",
+            "cross_version_share", "pair_rejected", "queue_ahead", "gold_share", "repeat_share", "repeat_after", "qualifying_pairs",
+            "qualifying_accuracy", "break_after_minutes", "too_fast_ms",
         ]  # fmt: skip
 
     def __init__(self, *args, **kwargs) -> None:

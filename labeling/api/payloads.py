@@ -1,4 +1,4 @@
-"""What the player is given. Before the answer nothing in here tells the rollouts apart but their pixels."""
+"""What the player is given. Before the answer nothing in here tells the rollouts apart but their pixels (and paths, where the project wants that)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ def assignment(lease: Lease) -> dict:
         "width": left.width,
         "height": left.height,
         "start_frame_url": media_url(comparison.start_frame.image_id),
-        "left": {"sprite_url": media_url(left.sprite_id), "columns": SPRITE_COLUMNS},
-        "right": {"sprite_url": media_url(right.sprite_id), "columns": SPRITE_COLUMNS},
+        "left": _shown(left),
+        "right": _shown(right),
         "kind": "normal",
     }
+
+
+def _shown(rollout) -> dict:
+    """What is to be seen of one side. Paths and limits only where the project lets them be drawn before the answer: else they were not even read."""
+    side = {"sprite_url": media_url(rollout.sprite_id), "columns": SPRITE_COLUMNS}
+    if "path_pixels" not in rollout.get_deferred_fields():
+        side |= {"path_pixels": rollout.path_pixels, "verdict": rollout.verdict}
+    return side
 
 
 def reveal(choice: Choice) -> dict:

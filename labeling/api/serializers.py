@@ -12,6 +12,8 @@ class NextRequest(s.Serializer):
 class Side(s.Serializer):
     sprite_url = s.CharField()
     columns = s.IntegerField()
+    path_pixels = s.ListField(child=s.ListField(child=s.FloatField()), required=False, help_text="Only where the project shows paths before the answer.")
+    verdict = s.DictField(required=False, help_text="Likewise.")
 
 
 class Assignment(s.Serializer):

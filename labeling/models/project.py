@@ -29,6 +29,10 @@ class Project(models.Model):
     criteria = models.JSONField(default=criteria_default, blank=True, help_text="Asked on every pair, each optional: a list of {key, label}.")
     ask_strength = models.BooleanField(default=True, help_text="Offer 1..3: slightly, clearly, far better.")
     ask_success = models.BooleanField(default=True, help_text="Offer a success flag for each rollout.")
+    paths_before = models.BooleanField(
+        default=False,
+        help_text="Annotators may draw the inferred paths before they answer, not only afterwards. It leads them; each answer keeps whether they did.",
+    )
     required_overlap = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(50)],

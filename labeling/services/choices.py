@@ -91,9 +91,10 @@ def choice_undo(*, annotator, choice_id: UUID) -> Lease:
             Comparison.objects.filter(pk=comparison.pk).update(answered=F("answered") - 1)
         if comparison.kind == Comparison.Kind.NORMAL:
             Comparison.objects.filter(pk=comparison.pk).update(state=Comparison.State.OPEN)
-        again = lease_create(annotator=annotator, comparison=comparison, project=Project.current(), swapped=lease.swapped)
+        project = Project.current()
+        again = lease_create(annotator=annotator, comparison=comparison, project=project, swapped=lease.swapped)
         webhooks.choice_announce(choice=choice, event="choice.undone")
-    return leases_for_player().get(pk=again.pk)
+    return leases_for_player(project).get(pk=again.pk)
 
 
 def lease_skip(*, annotator, lease_id: UUID, reason: str = "", flag: bool = False) -> Skip:

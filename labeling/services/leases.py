@@ -99,7 +99,7 @@ def leases_next(*, annotator, count: int = 1, rng: random.Random | None = None) 
             leases += _mixed(profile, wanted, project, rng)
         if leases:
             supply.ask_ahead(project=project, rng=rng)
-            return NextLeases("ok", _with_rollouts(leases))
+            return NextLeases("ok", _with_rollouts(leases, project))
         supply.ask_ahead(project=project, rng=rng, empty=True)
         return NextLeases(_why_nothing(annotator))
 
@@ -174,15 +174,16 @@ def _end(leases: list[Lease], state: str) -> None:
         comparison_release(comparison_id=comparison_id)
 
 
-def leases_for_player():
-    """Leases with what the player is given of them; the large columns of rollouts stay in the database."""
-    heavy = [f"comparison__rollout_{side}__{column}" for side in "ab" for column in ("actions", "path", "path_pixels", "verdict", "sampler")]
+def leases_for_player(project: Project):
+    """Leases with what the player is given of them; the large columns of rollouts stay in the database, paths only if they may lead the annotator."""
+    columns = ("actions", "path", "sampler") if project.paths_before else ("actions", "path", "sampler", "path_pixels", "verdict")
+    heavy = [f"comparison__rollout_{side}__{column}" for side in "ab" for column in columns]
     return Lease.objects.select_related("comparison__rollout_a", "comparison__rollout_b", "comparison__start_frame").defer(*heavy)
 
 
-def _with_rollouts(leases: list[Lease]) -> list[Lease]:
+def _with_rollouts(leases: list[Lease], project: Project) -> list[Lease]:
     order = {lease.pk: place for place, lease in enumerate(leases)}
-    found = leases_for_player().filter(pk__in=order)
+    found = leases_for_player(project).filter(pk__in=order)
     return sorted(found, key=lambda lease: order[lease.pk])
 
 

@@ -255,6 +255,36 @@ def test_leaving_the_page_gives_its_pairs_back(open_page, site: Site) -> None:
         time.sleep(0.1)
 
 
+def test_paths_are_drawn_before_the_answer_only_where_the_project_wants_that(open_page, site: Site) -> None:
+    page: Page = open_page("pat", "/label/")
+    lease_shown(page)
+    button = page.get_by_role("button", name="Paths")
+    expect(button).to_be_hidden()
+    site.query("UPDATE labeling_project SET paths_before = true RETURNING id")
+    try:
+        page.goto("/label/stats/")  # what was leased without paths goes back
+        page.goto("/label/")
+        lease_shown(page)
+        expect(button).to_be_visible()
+        page.get_by_label("Frame", exact=True).fill("6")
+        left = "() => document.querySelector('.stage-left canvas').toDataURL()"
+        bare = page.evaluate(left)
+        page.keyboard.press("h")
+        expect(button).to_have_attribute("aria-pressed", "true")
+        assert page.evaluate(left) != bare
+        page.keyboard.press("h")
+        expect(button).to_have_attribute("aria-pressed", "false")
+        assert page.evaluate(left) == bare
+        answer(page, "f")
+        expect(button).to_have_attribute("aria-pressed", "false")
+        answer(page, "f")
+        all_saved(page)
+    finally:
+        site.query("UPDATE labeling_project SET paths_before = false RETURNING id")
+    said = "SELECT ch.client_meta->'paths' FROM labeling_choice ch JOIN core_user u ON u.id = ch.annotator_id WHERE u.username = %s ORDER BY ch.created_at"
+    assert site.query(said, "pat") == [(True,), (False,)]
+
+
 @pytest.mark.parametrize("view", ["blink", "difference"])
 def test_it_shows_other_views(open_page, view: str) -> None:
     page: Page = open_page("mia", "/label/")

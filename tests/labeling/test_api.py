@@ -6,6 +6,8 @@ import pytest
 
 from labeling import services
 from labeling.models import Choice, Lease
+from labeling.services.comparisons import NewPair
+from tests.labeling import factories
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/labeling/"
@@ -34,10 +36,33 @@ def test_next_tells_nothing_that_leads(annotator_client, make_comparisons):
     assert set(assignment) == {
         "lease", "comparison", "expires_at", "prompt", "frame_count", "fps", "width", "height", "start_frame_url", "left", "right", "kind",
     }  # fmt: skip
+    assert set(assignment["left"]) == set(assignment["right"]) == {"sprite_url", "columns"}
     assert assignment["kind"] == "normal"
     assert (assignment["frame_count"], assignment["fps"], assignment["width"]) == (13, 3.0, 96)
     sides = {assignment["left"]["sprite_url"], assignment["right"]["sprite_url"]}
     assert sides == {f"/media/{comparison.rollout_a.sprite_id}", f"/media/{comparison.rollout_b.sprite_id}"}
+
+
+def test_paths_come_before_the_answer_where_the_project_wants_that(annotator_client, project, django_assert_max_num_queries):
+    project.paths_before = True
+    project.save()
+    frame, version = factories.start_frame(), factories.policy_version()
+    for _ in range(4):
+        (a,) = factories.rollouts(1, frame=frame, version=version, path_pixels=[[0.1, 0.2]] * 13)
+        (b,) = factories.rollouts(1, frame=frame, version=version, verdict={"accepted": False, "checks": []}, accepted=False)
+        services.comparisons_create(pairs=[NewPair((a.pk, b.pk), frame.pk, "uniform", 0.0)])
+    with django_assert_max_num_queries(60):  # and none for each rollout
+        assignments = post(annotator_client, "next/", {"count": 4}).json()["assignments"]
+    assert len(assignments) == 4
+    for assignment in assignments:
+        swapped = Lease.objects.get(pk=assignment["lease"]).swapped
+        a, b = ("right", "left") if swapped else ("left", "right")
+        assert assignment[a]["path_pixels"] == [[0.1, 0.2]] * 13
+        assert assignment[b]["verdict"] == {"accepted": False, "checks": []}
+        assert set(assignment["left"]) == {"sprite_url", "columns", "path_pixels", "verdict"}
+    choice = choose(annotator_client, assignments[0]["lease"]).json()["choice"]
+    again = post(annotator_client, f"choices/{choice}/undo/").json()["assignment"]
+    assert again["left"]["path_pixels"] == assignments[0]["left"]["path_pixels"]
 
 
 @pytest.mark.parametrize("count", [0, 5, "2", True, None])

@@ -21,6 +21,7 @@ export const ACTIONS: readonly Action[] = [
   { id: "loop", label: "Loop on or off", group: "Playback", key: "l" },
   { id: "view", label: "Next view: side by side, blink, difference", group: "Playback", key: "v" },
   { id: "zoom", label: "Zoom 1×, 2×, 4×", group: "Playback", key: "z" },
+  { id: "paths", label: "Paths before the answer, where they are offered", group: "Playback", key: "h" },
   { id: "segment_left", label: "Hold: left is worse here", group: "More about the pair", key: "d" },
   { id: "segment_right", label: "Hold: right is worse here", group: "More about the pair", key: "k" },
   { id: "strength_1", label: "Slightly better", group: "More about the pair", key: "1" },

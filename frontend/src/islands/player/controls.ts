@@ -25,8 +25,8 @@ export function holdButtons(kbd: Kbd, hold: (side: Side) => void, release: (side
   return h("div", { class: "holds row row-s" }, make("left", "Left is worse here"), make("right", "Right is worse here"));
 }
 
-/** Side by side, blink, difference, and zoom. */
-export function viewButtons(kbd: Kbd, choose: (view: StageView) => void, zoom: () => void): HTMLElement {
+/** Side by side, blink, difference, zoom, and the paths where they may be seen before the answer. */
+export function viewButtons(kbd: Kbd, choose: (view: StageView) => void, zoom: () => void, paths: () => void): HTMLElement {
   const buttons = VIEWS.map(({ id, label }) => h("button", { type: "button", class: "button button-small", "data-view": id, "aria-pressed": String(id === "side"), onclick: () => choose(id) }, label));
   return h(
     "div",
@@ -34,6 +34,7 @@ export function viewButtons(kbd: Kbd, choose: (view: StageView) => void, zoom: (
     h("span", { class: "small muted" }, "View ", kbd("view")),
     h("div", { class: "button-group", role: "group", "aria-label": "View" }, ...buttons),
     h("button", { type: "button", class: "button button-small", onclick: zoom }, "Zoom ", kbd("zoom")),
+    h("button", { type: "button", class: "button button-small", "data-act": "paths", "aria-pressed": "false", hidden: true, onclick: paths }, "Paths ", kbd("paths")),
   );
 }
 

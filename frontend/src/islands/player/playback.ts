@@ -60,7 +60,6 @@ export class Playback {
   /** Puts a pair on the stage at its clock's frame, and lets it run. */
   show(shown: ShownPair): void {
     this.shown = shown;
-    this.stage.overlay = false;
     this.resume(shown);
     this.lanes.setFrames(shown.pair.assignment.frame_count);
     this.drawLanes();
@@ -68,6 +67,8 @@ export class Playback {
 
   /** Goes on with the pair to be answered, or shows nothing. */
   resume(shown: ShownPair | null): void {
+    this.stage.overlay = false;
+    this.showPathsButton();
     this.stage.show(shown?.pair ?? null, null, shown?.clock.frame ?? 0);
     if (!shown) return;
     this.transport.follow(shown.clock);
@@ -93,6 +94,25 @@ export class Playback {
     this.drawLanes();
     const count = this.shown.marker.segments.filter((one) => one.side === side).length;
     this.events.say(`${side}: ${count} ${count === 1 ? "stretch" : "stretches"} marked as worse`);
+  }
+
+  /** Draws the inferred paths over the pair to be answered, or takes them away, where the project hands them out before the answer. */
+  togglePaths(): void {
+    const paths = this.shown?.paths;
+    if (!this.shown || !paths || this.review.clock) return this.events.say("Paths are shown after the answer.");
+    this.stage.overlay = !this.stage.overlay;
+    this.shown.sawPaths ||= this.stage.overlay;
+    this.stage.setReveal(paths);
+    this.showPathsButton();
+    const broken = (["left", "right"] as const).filter((side) => !paths[side].verdict.accepted);
+    this.events.say(this.stage.overlay ? `Paths shown. ${broken.length > 0 ? `Kinematic limits broken: ${broken.join(" and ")}.` : "Kinematics kept on both sides."}` : "Paths hidden.");
+  }
+
+  private showPathsButton(): void {
+    const button = this.root.querySelector<HTMLElement>("[data-act=paths]");
+    if (!button) return;
+    button.hidden = !this.shown?.paths;
+    button.setAttribute("aria-pressed", String(this.stage.overlay));
   }
 
   setView(view: StageView): void {

@@ -104,7 +104,7 @@ export class Player {
     const kbd = (action: string): HTMLElement => this.view.kbd(action);
     const { playback } = this;
     const holds = holdButtons(kbd, (side) => playback.hold(side), (side) => playback.release(side));
-    const views = viewButtons(kbd, (view) => playback.setView(view), () => this.act("zoom"));
+    const views = viewButtons(kbd, (view) => playback.setView(view), () => this.act("zoom"), () => this.act("paths"));
     layOut(this.root, this.view, playback, this.details, this.last, views, holds);
     this.last.greet(this.me, this.options.guideUrl);
     this.settings = new Settings(preferences, this.saver, this.view, this.details);
@@ -305,8 +305,9 @@ export class Player {
         return this.playback.setView(this.playback.stage.nextView());
       case "zoom":
         return this.say(`Zoom ${this.playback.stage.nextZoom()}×`);
-      case "segment_left":
-      case "segment_right":
+      case "paths":
+        return this.playback.togglePaths();
+      case "segment_left": case "segment_right":
         return this.playback.hold(action === "segment_left" ? "left" : "right");
     }
     const said = this.details?.act(action) ?? null;

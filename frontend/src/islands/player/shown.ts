@@ -1,7 +1,7 @@
 import { FrameClock } from "../../lib/clock";
 import { SegmentMarker } from "../../lib/segments";
 import { Stopwatch } from "../../lib/stopwatch";
-import type { AnswerName, Details, Pair } from "./types";
+import type { AnswerName, Details, Drawn, Pair, Side } from "./types";
 
 const INTRO_MS = 450; // the start frame, which both sides share, stands this long before they part
 export const END_MS = 500;
@@ -11,6 +11,10 @@ const BOUNCE_MS = 150; // nobody judges a pair this fast: it is a key that bounc
 export class ShownPair {
   readonly clock: FrameClock;
   readonly marker: SegmentMarker;
+  /** What may be drawn over the sides before the answer; null where the project keeps it for afterwards. */
+  readonly paths: Record<Side, Drawn> | null;
+  /** Whether it was. */
+  sawPaths = false;
   private readonly response: Stopwatch;
   private readonly visible: Stopwatch;
   private readonly at: number;
@@ -25,6 +29,11 @@ export class ShownPair {
     this.clock = new FrameClock({ frameCount, fps, rate: settings.rate ?? 1, loop: settings.loop ?? true, introMs: INTRO_MS, endMs: END_MS });
     this.marker = new SegmentMarker(frameCount);
     this.marker.set(details.segments);
+    const { left, right } = pair.assignment;
+    this.paths =
+      left.path_pixels && left.verdict && right.path_pixels && right.verdict
+        ? { left: { path_pixels: left.path_pixels, verdict: left.verdict }, right: { path_pixels: right.path_pixels, verdict: right.verdict } }
+        : null;
     this.response = new Stopwatch(now);
     this.visible = new Stopwatch(now);
     this.at = now();
@@ -65,7 +74,7 @@ export class ShownPair {
       response_ms: this.response.ms,
       replays: this.clock.replays,
       visible_ms: this.visible.ms,
-      client,
+      client: { ...client, paths: this.sawPaths },
     };
   }
 }

@@ -1,7 +1,7 @@
 import { h } from "../../lib/dom";
 import { drawPath } from "../../lib/path-overlay";
 import { zoomedView, type View } from "../../lib/sprite";
-import type { Pair, Reveal, Side } from "./types";
+import type { Drawn, Pair, Side } from "./types";
 
 export type StageView = "side" | "blink" | "difference";
 export const VIEWS: { id: StageView; label: string }[] = [
@@ -29,7 +29,7 @@ export class Stage {
   private zoom = 1;
   private centre = { x: 0.5, y: 0.5 };
   private pair: Pair | null = null;
-  private reveal: Reveal | null = null;
+  private reveal: Record<Side, Drawn> | null = null;
   private frame = 0;
   private blinkRight = false;
   private blinkTimer: ReturnType<typeof setInterval> | undefined;
@@ -60,7 +60,7 @@ export class Stage {
   }
 
   /** Shows a pair from now on and draws its frame at once. Zoom and view stay; the overlay is drawn only where paths are known. */
-  show(pair: Pair | null, reveal: Reveal | null, frame = 0): void {
+  show(pair: Pair | null, reveal: Record<Side, Drawn> | null, frame = 0): void {
     const sizeChanged = !this.pair || !pair || this.pair.assignment.width !== pair.assignment.width || this.pair.assignment.height !== pair.assignment.height;
     this.pair = pair;
     this.reveal = reveal;
@@ -68,7 +68,7 @@ export class Stage {
     this.draw(frame);
   }
 
-  setReveal(reveal: Reveal): void {
+  setReveal(reveal: Record<Side, Drawn>): void {
     this.reveal = reveal;
     this.draw(this.frame);
   }

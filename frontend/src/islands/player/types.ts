@@ -17,9 +17,19 @@ export interface Assignment {
   width: number;
   height: number;
   start_frame_url: string;
-  left: { sprite_url: string; columns: number };
-  right: { sprite_url: string; columns: number };
+  left: AssignedSide;
+  right: AssignedSide;
 }
+
+export interface AssignedSide {
+  sprite_url: string;
+  columns: number;
+  /** Only where the project lets paths be drawn before the answer. */
+  path_pixels?: [number, number][] | null;
+  verdict?: Verdict | null;
+}
+/** What is drawn over one side. */
+export type Drawn = Pick<RevealedSide, "path_pixels" | "verdict">;
 
 /** An assignment with its frames decoded. */
 export interface Pair {
