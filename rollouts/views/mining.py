@@ -202,5 +202,5 @@ def scenario_verify(request: HttpRequest, slug: str) -> HttpResponse:
         by=person(request),
         target=scenario,
     )
-    messages.info(request, f"{data['episodes']} real episodes are run beside as many dreamed ones.")
+    messages.info(request, f"{data['episodes']} real episodes are run beside dreams from the same start frames.")
     return redirect(f"{scenario.get_absolute_url()}#verification")

@@ -97,7 +97,6 @@ def test_dream_and_world_run_frame_by_frame_in_step(page: Page, evaluations: tup
     expect(viewer.locator("canvas[data-frame]")).to_have_count(2)  # both are decoded and drawn
     seen = viewer.evaluate(
         """root => new Promise((resolve) => {
-            root.querySelector("[aria-label=Play]").click();
             const seen = [];
             const until = performance.now() + 4000;
             const look = () => {

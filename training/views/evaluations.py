@@ -109,8 +109,7 @@ def viewer_of(episode: Episode) -> dict:
         "rollouts": [
             {"id": 2 * episode.pk, "label": "dreamed", "sprite_url": episode.dreamed.url, **size},
             {"id": 2 * episode.pk + 1, "label": "what happened", "sprite_url": episode.real.url, **size},
-        ],
-        "autoplay": False,
+        ]
     }
 
 
