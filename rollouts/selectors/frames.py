@@ -13,7 +13,8 @@ from django.urls import reverse
 from rollouts import factors as scene_factors
 from rollouts.models import Scenario, StartFrame
 
-# Bits of 64. Measured on the household world: sensor noise flips 2 at most, another layout of the same room 6 at least (150 frames).
+# Bits of 64. Measured on 92 captured and generated frames of five scenarios: noise of 4 levels of 255 flips 2 in 95 % of them, and of
+# 1086 pairs of a scenario 3 are as near, two of which a person would call twins.
 NEAR_DUPLICATE_BITS = 4
 # Near duplicates are looked for among this many of the newest frames of the scenarios on a page.
 NEAR_DUPLICATE_POOL = 10_000

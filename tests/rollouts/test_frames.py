@@ -10,6 +10,7 @@ from rollouts import factors, services
 from rollouts.models import Rollout, StartFrame
 from rollouts.phash import distance, phash
 from rollouts.selectors import near_duplicates
+from rollouts.selectors.frames import NEAR_DUPLICATE_BITS
 from tests.rollouts.conftest import noise_frame
 
 
@@ -96,6 +97,28 @@ def test_near_duplicates_are_found_within_a_scenario_and_not_among_rejected(make
     assert near_duplicates([a, b, other]) == {a.pk: [b.pk], b.pk: [a.pk]}
     services.start_frames_review(ids=[b.pk], state="rejected", by=admin_person, reason="twin")
     assert near_duplicates([a]) == {}
+
+
+def test_phash_tells_colours_apart_that_are_equally_light():
+    room = np.full((64, 64, 3), (150, 150, 150), np.uint8)
+    room[36:50, 28:38] = (60, 60, 200)
+    red, green = room.copy(), room.copy()
+    red[8:16, 30:38], green[8:16, 30:38] = (200, 40, 40), (20, 120, 45)  # as light as each other
+    red[30:36, 10:20], green[30:36, 44:54] = (200, 190, 30), (200, 190, 30)
+    assert distance(phash(red), phash(green)) > NEAR_DUPLICATE_BITS
+    noise = np.random.default_rng(0).normal(0, 3, red.shape)
+    assert distance(phash(red), phash(np.clip(red + noise, 0, 255).astype(np.uint8))) <= NEAR_DUPLICATE_BITS
+
+
+@pytest.mark.parametrize("floor", [(200, 170, 130), (170, 205, 185)])
+def test_phash_tells_floors_apart(floor):
+    room = np.full((64, 64, 3), (190, 190, 195), np.uint8)
+    room[:12] = (140, 110, 90)
+    other = room.copy()
+    other[12:] = floor
+    for frame in (room, other):
+        frame[36:50, 28:38] = (60, 60, 200)
+    assert distance(phash(room), phash(other)) > NEAR_DUPLICATE_BITS
 
 
 def test_phash_moves_little_with_light_and_much_with_content():
