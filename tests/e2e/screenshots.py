@@ -1,14 +1,17 @@
-"""Pictures of the product for the documentation: `python -m tests.e2e.screenshots` writes docs/screenshots/."""
+"""Pictures of the comparison page for the documentation, of a running installation, so that they show real dreams.
+
+`manage.py up` with its demo content, then `python -m tests.e2e.screenshots LINK` with an annotator's sign-in link writes docs/screenshots/.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+import sys
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
 
 from tests.e2e.browser import answer, chromium, lease_shown, sign_in
-from tests.e2e.site import ROOT, Site
+from tests.e2e.site import ROOT
 
 OUT = ROOT / "docs" / "screenshots"
 LOOKS = {
@@ -50,11 +53,15 @@ def keys(page: Page) -> None:
     page.wait_for_timeout(300)
 
 
-def take(browser: Browser, site: Site) -> None:
+def take(browser: Browser, link: str) -> None:
+    base = "{0.scheme}://{0.netloc}".format(urlsplit(link))
+    first = browser.new_context(base_url=base)
+    sign_in(first.new_page(), link)
+    signed_in = first.storage_state()
+    first.close()
     for look, options in LOOKS.items():
-        context = browser.new_context(base_url=site.url, **options)
+        context = browser.new_context(base_url=base, storage_state=signed_in, **options)
         page = context.new_page()
-        sign_in(page, site.sign_in_link("ann"))
         for name, scene in {"compare": compare, "review": review, "keys": keys}.items():
             if look == "narrow" and name != "compare":
                 continue
@@ -64,11 +71,12 @@ def take(browser: Browser, site: Site) -> None:
 
 
 def main() -> None:
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     OUT.mkdir(parents=True, exist_ok=True)
-    people = {"annotator": ["ann"] * len(LOOKS)}
-    with tempfile.TemporaryDirectory(prefix="dreamfork-pictures-") as home, Site(Path(home), pairs=60, people=people) as site, chromium() as browser:
-        take(browser, site)
-    print("\n".join(str(path.relative_to(ROOT)) for path in sorted(OUT.glob("*.png"))))
+    with chromium() as browser:
+        take(browser, sys.argv[1])
+    print("\n".join(f"docs/screenshots/{name}-{look}.png" for look in LOOKS for name in ("compare", "review", "keys") if look != "narrow" or name == "compare"))
 
 
 if __name__ == "__main__":
