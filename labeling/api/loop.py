@@ -32,10 +32,11 @@ class NextView(AnnotatorView):
     @extend_schema(request=serializers.NextRequest, responses={200: serializers.NextAnswer})
     @refusing
     def post(self, request):
-        count = body_object(request).get("count", 1)
+        body = body_object(request)
+        count = body.get("count", 1)
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 4:
             raise Invalid("count is 1 to 4.")
-        found = services.leases_next(annotator=request.user, count=count)
+        found = services.leases_next(annotator=request.user, count=count, held=_lease_ids(body.get("held", [])))
         return Response(
             {
                 "status": found.status,

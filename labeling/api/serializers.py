@@ -7,6 +7,7 @@ from rest_framework import serializers as s
 
 class NextRequest(s.Serializer):
     count = s.IntegerField(min_value=1, max_value=4, default=1)
+    held = s.ListField(child=s.UUIDField(), required=False, help_text="Leases that the client has already, so that they are not exchanged for others.")
 
 
 class Side(s.Serializer):

@@ -7,6 +7,7 @@ comparisons with SKIP LOCKED and waits for none.
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -75,13 +76,16 @@ class NextLeases:
     retry_after_s: int = RETRY_AFTER_S
 
 
-def leases_next(*, annotator, count: int = 1, rng: random.Random | None = None) -> NextLeases:
+def leases_next(*, annotator, count: int = 1, held: Collection[UUID] = (), rng: random.Random | None = None) -> NextLeases:
     """Lease up to `count` (1..4) comparisons to this annotator.
 
     1. Leases that ran out go back to the queue.
     2. A new annotator gets the rest of the qualifying set first.
     3. Each place is drawn: a gold pair, a repeat with swapped sides, or the next of the queue.
     4. Nothing left: say whether all is done, all is held by others, or nothing was ever sampled.
+
+    Args:
+        held: leases that the page which asks has. Whoever holds too many gets those again, and others in exchange for new ones.
     """
     rng = rng or random.SystemRandom()
     leases_expire()
@@ -90,7 +94,7 @@ def leases_next(*, annotator, count: int = 1, rng: random.Random | None = None) 
     annotator_profile(user=annotator)
     with transaction.atomic():
         profile = AnnotatorProfile.objects.select_for_update().get(user=annotator)
-        leases = _held_too_long(annotator, count, project)
+        leases = _held_too_long(annotator, count, project, held)
         wanted = count - len(leases)
         if wanted and profile.qualification == AnnotatorProfile.Qualification.NONE:
             leases += _qualifying(profile, wanted, project, rng)
@@ -187,12 +191,21 @@ def _with_rollouts(leases: list[Lease], project: Project) -> list[Lease]:
     return sorted(found, key=lambda lease: order[lease.pk])
 
 
-def _held_too_long(annotator, count: int, project: Project) -> list[Lease]:
-    held = list(Lease.objects.filter(annotator=annotator, state=Lease.State.ACTIVE).order_by("created_at"))
-    over = max(0, len(held) + count - HELD_AT_MOST)
-    again = held[: min(count, over)]
-    Lease.objects.filter(pk__in=[lease.pk for lease in again]).update(expires_at=_expiry(project))
-    return again
+def _held_too_long(annotator, count: int, project: Project, here: Collection[UUID]) -> list[Lease]:
+    """The oldest leases of somebody who holds too many, once more.
+
+    A lease that another page holds is exchanged for a new one of the same pair with the same sides: that page may be closing, and what it
+    gives back a moment later must not be what this page shows now.
+    """
+    active = Lease.objects.filter(annotator=annotator, state=Lease.State.ACTIVE).order_by("created_at", "id")
+    over = max(0, active.count() + count - HELD_AT_MOST)
+    oldest = list(active.values_list("pk", flat=True)[: min(count, over)])
+    again = list(active.select_for_update(no_key=True).filter(pk__in=oldest).order_by("id").select_related("comparison")) if oldest else []
+    Lease.objects.filter(pk__in=[lease.pk for lease in again if lease.pk in here]).update(expires_at=_expiry(project))
+    others = [lease for lease in again if lease.pk not in here]
+    _end(others, Lease.State.RETURNED)
+    anew = {lease.pk: lease_create(annotator=annotator, comparison=lease.comparison, project=project, swapped=lease.swapped) for lease in others}
+    return [anew.get(lease.pk, lease) for lease in again]
 
 
 def _qualifying(profile: AnnotatorProfile, wanted: int, project: Project, rng) -> list[Lease]:

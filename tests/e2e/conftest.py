@@ -14,7 +14,7 @@ PEOPLE = {
     # Axe looks at the comparison page in four looks and at the other pages in two.
     "annotator": [
         *["ann", "ann", "bea", "cem", "dan", "dan", "eve", "fay", "gus", "hal", "ida", "jan", "kim", "lee", "mia", "mia"],
-        *["ned", "oda", "pia", "quy", "rae", "sol", "tom", "una", "pat"],
+        *["ned", "oda", "pia", "quy", "rae", "sol", "tom", "una", "pat", "rel"],
         *["axe"] * 4,
         *["axe-annotator"] * 2,
     ],

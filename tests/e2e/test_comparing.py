@@ -300,3 +300,20 @@ def test_it_shows_other_views(open_page, view: str) -> None:
         }"""
     )
     assert drawn
+
+
+def test_a_reload_does_not_take_the_new_page_its_pairs(open_page, site: Site) -> None:
+    """The farewell of the old page may come after the new one has asked: what it gives back must not be what the new page shows."""
+    page: Page = open_page("rel", "/label/")
+    for _ in range(3):
+        lease_shown(page)
+        wait_for_reserve(site, "rel", 15)
+        answer(page, "f")
+        page.reload()
+    wait_for_reserve(site, "rel", 15)
+    page.wait_for_load_state("networkidle")
+    for _ in range(6):
+        answer(page, "j")
+    all_saved(page)
+    late = "SELECT count(*) FILTER (WHERE ch.late), count(*) FROM labeling_choice ch JOIN core_user u ON u.id = ch.annotator_id WHERE u.username = %s"
+    assert site.query(late, "rel") == [(0, 9)]

@@ -119,6 +119,27 @@ def test_it_hands_out_old_leases_again_instead_of_hoarding(make_comparisons, ann
     assert Lease.objects.filter(annotator=annotator, state="active").count() == services.leases.HELD_AT_MOST
 
 
+def test_what_a_closing_page_gives_back_is_not_what_the_next_page_shows(make_comparisons, annotator):
+    """A reload: the new page asks for pairs before the old one's farewell has arrived."""
+    make_comparisons(28)
+    old = [lease for _ in range(4) for lease in services.leases_next(annotator=annotator, count=4).leases]
+    assert len(old) == services.leases.HELD_AT_MOST
+    new = services.leases_next(annotator=annotator, count=4).leases
+    assert [(lease.comparison_id, lease.swapped) for lease in new] == [
+        (lease.comparison_id, lease.swapped) for lease in sorted(old[:4], key=lambda one: one.pk)
+    ]
+    assert services.leases_return(annotator=annotator, lease_ids=[lease.pk for lease in old]) == 12
+    assert set(Lease.objects.filter(annotator=annotator, state="active").values_list("pk", flat=True)) == {lease.pk for lease in new}
+    assert set(Comparison.objects.filter(leased__gt=0).values_list("pk", "leased")) == {(lease.comparison_id, 1) for lease in new}
+
+
+def test_a_page_gets_its_own_leases_again(make_comparisons, annotator):
+    make_comparisons(28)
+    mine = [lease.pk for _ in range(4) for lease in services.leases_next(annotator=annotator, count=4).leases]
+    again = services.leases_next(annotator=annotator, count=4, held=mine).leases
+    assert {lease.pk for lease in again} == set(mine[:4])
+
+
 def test_it_draws_both_sides(make_comparisons, annotator, answer):
     make_comparisons(40)
     swapped = {answer(annotator).lease.swapped for _ in range(40)}

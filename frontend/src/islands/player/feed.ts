@@ -15,7 +15,8 @@ export interface Fetched {
 }
 
 export interface FeedOptions {
-  next: (count: number) => Promise<NextAnswer>;
+  /** Leases more; `held` are the leases that are here already. */
+  next: (count: number, held: string[]) => Promise<NextAnswer>;
   /** Extends leases; resolves to those that are still held. */
   heartbeat: (leases: string[]) => Promise<string[]>;
   fetchBlob: (url: string) => Promise<Blob>;
@@ -231,7 +232,7 @@ export class Feed {
   /** Leases up to four more. Returns whether that brought any. */
   private async lease(): Promise<boolean> {
     // The first request asks for one pair only, so that something is on the screen soon.
-    const answer = await this.options.next(this.size === 0 ? 1 : Math.min(4, this.reserve - this.size));
+    const answer = await this.options.next(this.size === 0 ? 1 : Math.min(4, this.reserve - this.size), this.leases);
     if (!this.began) this.options.kept?.release();
     this.began = true;
     const known = new Set(this.leases);

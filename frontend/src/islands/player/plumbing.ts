@@ -26,7 +26,7 @@ export function makeFeed(server: LabelingServer, outbox: Outbox, kept: Kept, per
   const asMyself = <T>(ask: () => Promise<T>): Promise<T> =>
     someoneElse(person) ? Promise.reject(new ApiError(403, "", "Someone else is signed in here.", null)) : ask();
   return new Feed({
-    next: (count) => asMyself(() => server.next(count)),
+    next: (count, held) => asMyself(() => server.next(count, [...held, ...outbox.waiting.map(({ lease }) => lease)])),
     heartbeat: (leases) => asMyself(() => server.heartbeat(leases)),
     fetchBlob: (url) => server.blob(url),
     decode: decodePair,

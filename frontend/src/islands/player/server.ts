@@ -15,8 +15,9 @@ export class LabelingServer {
     return api(`${this.base}me/preferences/`, { method: "PUT", body: { preferences } });
   }
 
-  next(count: number): Promise<{ status: "ok" | "all_done" | "all_leased" | "nothing_sampled"; retry_after_s: number; assignments: Assignment[] }> {
-    return api(`${this.base}next/`, { method: "POST", body: { count } });
+  /** Leases up to `count` more; `held` are those that this page has, or whose answers it still has to send. */
+  next(count: number, held: string[]): Promise<{ status: "ok" | "all_done" | "all_leased" | "nothing_sampled"; retry_after_s: number; assignments: Assignment[] }> {
+    return api(`${this.base}next/`, { method: "POST", body: { count, held: held.slice(0, 50) } });
   }
 
   /** Extends leases; resolves to those that are still held. */
