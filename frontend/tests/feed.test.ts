@@ -39,6 +39,17 @@ function make(total: number, over: Partial<FeedOptions> = {}, cap = 99): { feed:
 }
 
 describe("Feed", () => {
+  it("says what it holds when it asks for more", async () => {
+    const { feed, next } = make(40);
+    await feed.fill();
+    feed.take();
+    await feed.fill();
+    const calls = next.mock.calls as unknown as [number, string[]][];
+    expect(calls[0]?.[1]).toEqual([]);
+    expect(calls.at(-1)?.[1].length).toBeGreaterThan(0);
+    expect(feed.leases).toEqual(expect.arrayContaining(calls.at(-1)?.[1] ?? []));
+  });
+
   it("has the next pair at hand without waiting", async () => {
     const { feed } = make(40);
     await feed.fill();
