@@ -84,9 +84,9 @@ def test_strength_and_annotator_weight_multiply():
 def test_a_segment_says_that_its_side_became_worse():
     rows = answer("a", [{"side": "a", "from": 0, "to": 3}, {"side": "b", "from": 8, "to": 12}])
     assert rows == [
-        Preference(4, 7, "g", weight=0.5),
-        Preference(7, 4, "g", weight=0.25, segments=((0, 2),)),
-        Preference(4, 7, "g", weight=0.25, segments=((7, 11),)),
+        Preference(4, 7, "g", weight=0.75),
+        Preference(7, 4, "g", weight=0.125, segments=((0, 2),)),
+        Preference(4, 7, "g", weight=0.125, segments=((7, 11),)),
     ]
 
 

@@ -28,7 +28,7 @@ class Checkpoint:
     identity: str
     step: int = 0
     best_step: int = 0
-    best_loss: float = float("inf")
+    lowest: list[float] = field(default_factory=list)  # held-out losses by pair where their mean was lowest
     worse: int = 0
     stopped: str = ""
     alarms: list[dict[str, Any]] = field(default_factory=list)
@@ -60,11 +60,7 @@ def save_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer
     if not write:
         return
     tensors = {name: value.contiguous() for name, value in tensors.items()}
-    # JSON has no infinity.
-    body = asdict(progress)
-    if body["best_loss"] == float("inf"):
-        body["best_loss"] = None
-    write_atomically(tensors, out / NAME, {"progress": json.dumps(body)})
+    write_atomically(tensors, out / NAME, {"progress": json.dumps(asdict(progress))})
 
 
 def load_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
@@ -96,6 +92,4 @@ def load_checkpoint(out: Path, progress: Checkpoint, model: nn.Module, optimizer
     optimizer.load_state_dict(state)
     for key, value in body.items():
         setattr(progress, key, value)
-    if progress.best_loss is None:
-        progress.best_loss = float("inf")
     return True

@@ -11,35 +11,35 @@ class DPOSettings:
     """What a round may choose. Unknown names and values out of range are refused."""
 
     # Objective. Errors are means over dimensions, so a margin of 1 needs an error gap of 2/beta. Published for frame latents: 100 to 800;
-    # a motion code has a tenth of their dimensions and errors that differ more. On 300 simulated choices about the shipped base's dreams 100
-    # raised the held-out loss from the first steps on, 20 kept it, 5 lowered it and ordered 67% of 68 held-out pairs rightly after 80 steps of 16.
+    # a motion code has a tenth of their dimensions and errors that differ more.
     beta: float = 5.0
     # Assumed share of flipped labels.
     label_smoothing: float = 0.05
     # None fits theta to the tie rate of the answers; 1 drops ties.
     tie_theta: float | None = None
     # Weight of the winner's own flow-matching error, as a multiple of the gradient that the
-    # preference itself puts on that error at the reference (beta / 4): without an anchor success
-    # collapses (field notes).
-    anchor_weight: float = 1.0
+    # preference itself puts on that error at the reference (beta / 4). Dreams are sampled with guidance, so an anchor on them
+    # teaches guidance once more: at 1 it undid what the preference taught about the dog (300 choices, shipped base).
+    anchor_weight: float = 0.1
     # "dpo", or "sft": winners only, a control that must do worse.
     objective: str = "dpo"
     # Scale the loser's gradient where it would raise the winner's error; None leaves it.
     loser_safety: float | None = None
 
     # Batch: new pairs / pairs of earlier rounds / real clips. Missing kinds give their share away.
-    pairs_per_step: int = 16
+    # Many pairs a step: they agree on little, and Adam makes steps of what they disagree on.
+    pairs_per_step: int = 64
     share_old: float = 0.15
     share_replay: float = 0.15
     # Weight of a replayed clip's error, in the same unit as the anchor's.
     replay_weight: float = 1.0
     # Pairs per forward pass; smaller saves memory, the result is the same.
-    micro_batch: int = 16
+    micro_batch: int = 32
 
     # Optimiser.
-    steps: int = 200
+    steps: int = 30
     learning_rate: float = 1e-4
-    warmup_steps: int = 20
+    warmup_steps: int = 5
     weight_decay: float = 0.0
     # Norm limit, stated for a plain flow-matching error; it is scaled by ``error_unit``.
     gradient_clip: float = 1.0
@@ -48,25 +48,26 @@ class DPOSettings:
     lora_rank: int = 32
     lora_alpha: float = 64.0
 
-    # Times: t ~ sigmoid(N(mean, std)), as in pretraining: leaning to noise, where a path is decided. Below time_min the
-    # velocity of an x-prediction is unbounded and says nothing.
-    time_mean: float = 0.4
+    # Times: t ~ sigmoid(N(mean, std)), nearer to noise than in pretraining. Which way a dream takes is decided there: the preference
+    # gradients of two halves of the start frames point the same way at t >= 0.9 (cosine 0.33 to 0.42) and not at 0.6 (0.03), where the
+    # way can be read from the noised clip itself. Below time_min the velocity of an x-prediction is unbounded and says nothing.
+    time_mean: float = 2.0
     time_std: float = 1.0
     time_min: float = 0.05
 
     # Held-out pairs, by start frame, and when to stop.
     held_out: float = 0.15
-    evaluate_every: int = 20
+    evaluate_every: int = 5
     patience: int = 4
     # Alarm when held-out winners are predicted this much worse than by the parent ...
-    winner_error_limit: float = 1.10
+    winner_error_limit: float = 1.3
     # ... or dreams move this much less than the parent's (the measure of 8 dreams swings by about a tenth).
     motion_limit: float = 0.7
     # Dreams sampled per evaluation to measure motion, and sampler steps for them.
     motion_dreams: int = 8
     motion_steps: int = 6
 
-    checkpoint_every: int = 20
+    checkpoint_every: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:

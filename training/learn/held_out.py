@@ -23,8 +23,8 @@ from training.learn.dpo import (
 from training.learn.dpo_settings import DPOSettings
 from training.learn.preferences import PreferenceData, TextTable
 
-# Low, middle and high noise: where detail, motion and the choice of path are decided.
-TIME_LEVELS = (0.15, 0.4, 0.65, 0.9)
+# Held-out pairs are judged at this many noise levels.
+LEVELS = 4
 
 # Of more held-out pairs than this, the parent's velocities are computed again instead of kept: they take memory.
 KEEP_PAIRS = 500
@@ -42,6 +42,29 @@ class Alarm:
 
     def to_dict(self) -> dict[str, Any]:
         return dict(self.__dict__)
+
+
+def time_levels(settings: DPOSettings) -> list[float]:
+    """The middles of ``LEVELS`` equally likely parts of the times trained on, rising: an even mean over them is held out of what training lowers.
+
+    Levels of less noise than training sees would drown it: there, which path a clip takes can be read from the noised clip itself, and
+    the model has nothing to choose.
+    """
+    quantiles = (torch.arange(LEVELS) + 0.5) / LEVELS
+    times = torch.sigmoid(settings.time_mean + settings.time_std * torch.special.ndtri(quantiles))
+    return [round(t, 3) for t in times.clamp_min(settings.time_min).tolist()]
+
+
+def clearly_worse(losses_P: Tensor, lowest_P: Tensor) -> bool:
+    """Whether pairs lose more than they did at the lowest mean, by more than the standard error of that difference.
+
+    A round holds out some dozens of pairs, and choices are noisy: a rise within the error says nothing (the one-standard-error rule of
+    Breiman et al. 1984). Never for fewer than two pairs.
+    """
+    change_P = losses_P - lowest_P
+    if len(change_P) < 2:
+        return False
+    return bool(change_P.mean() > change_P.std() / len(change_P) ** 0.5)
 
 
 def euler_sample(model: WorldModel, start_BCHW: Tensor, text: Any, noise_BTCHW: Tensor, steps: int) -> Tensor:
@@ -83,6 +106,8 @@ class HeldOut:
             text,
         )
         self.loss, self.reference, self.device = loss, reference, device
+        self.levels = time_levels(settings)
+        self.losses_P = torch.zeros(0)  # of the last evaluation, a mean over noise levels
         self._kept: list[ReferencePass] = []
         with torch.no_grad(), reference() as parent:
             self.parent_motion = self.motion(parent)
@@ -93,7 +118,7 @@ class HeldOut:
             batch = self.data.batch(self.indices[start : start + size], self.text)
             shape = batch.winner_PTCHW.shape
             batch = batch.to(self.device)
-            for level, t in enumerate(TIME_LEVELS):
+            for level, t in enumerate(self.levels):
                 g = generator_for(self.settings.seed, "held-out", start, level)
                 noise = torch.randn(shape, generator=g).to(self.device)
                 yield (
@@ -121,7 +146,7 @@ class HeldOut:
         """Metrics over held-out pairs, under TRL's names where they exist.
 
         Only motion if no pair is held out. Errors and margins by noise level are lists in the order of
-        ``TIME_LEVELS``. Accuracy counts a pair as right if its margin *summed over noise levels* is
+        ``time_levels``. Accuracy counts a pair as right if its margin *summed over noise levels* is
         positive: a level alone is too noisy to name a winner.
         """
         moves = self.motion(model)
@@ -131,7 +156,7 @@ class HeldOut:
         if not self.indices:
             return motion
         parents = self._parents()
-        rows: list[list[DPOTerms]] = [[] for _ in TIME_LEVELS]
+        rows: list[list[DPOTerms]] = [[] for _ in self.levels]
         ties: list[Tensor] = []
         for level, batch, noise, t_P in self._batches():
             rows[level].append(flow_dpo_terms(model, next(parents), batch, noise, t_P, self.loss))
@@ -143,13 +168,14 @@ class HeldOut:
             """One row per noise level, one column per pair."""
             return torch.stack([torch.cat([getattr(t, name) for t in level]) for level in rows])
 
+        self.losses_P = stack("preference_P").mean(dim=0).cpu()
         chosen, rejected = stack("chosen_rewards_P"), stack("rejected_rewards_P")
         winner, winner_ref = stack("winner_error_P"), stack("winner_error_ref_P")
         loser, loser_ref = stack("loser_error_P"), stack("loser_error_ref_P")
         margin_LP = chosen - rejected
         total_P = margin_LP.sum(dim=0)[tie_P == 0]
         return motion | {
-            "loss": float(stack("preference_P").mean()),
+            "loss": float(self.losses_P.mean()),
             "rewards/chosen": float(chosen.mean()),
             "rewards/rejected": float(rejected.mean()),
             "rewards/margins": float(margin_LP[:, tie_P == 0].mean()) if total_P.numel() else None,
@@ -162,7 +188,7 @@ class HeldOut:
             "winner_error_ratio_by_t": (winner.mean(1) / winner_ref.mean(1)).tolist(),
             "loser_error_ratio_by_t": (loser.mean(1) / loser_ref.mean(1)).tolist(),
             "margin_by_t": margin_LP.mean(dim=1).tolist(),
-            "time_levels": list(TIME_LEVELS),
+            "time_levels": self.levels,
             "drift": float(stack("drift_P").mean()),
         }
 

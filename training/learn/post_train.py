@@ -39,13 +39,16 @@ from training.learn.dpo import (
     sample_times,
 )
 from training.learn.dpo_settings import DPOSettings
-from training.learn.held_out import HeldOut
+from training.learn.held_out import HeldOut, clearly_worse
 from training.learn.lora import lora_attach, lora_disabled, lora_state
 from training.learn.objective import Objective, View
 from training.learn.preferences import PreferenceData, TextTable, directory_hash, file_hash
 from training.learn.step_metrics import Sums
 
 Report = Callable[[int, dict[str, Any]], None]
+
+# Steps between reports of training metrics.
+REPORT_EVERY = 5
 
 
 @dataclass
@@ -73,7 +76,7 @@ class PostTrain:
         out: directory for checkpoints, ``metrics.jsonl`` and the final ``world_model.safetensors``.
         identity: whatever else must not change between a checkpoint and its resumption, such as the
             parent's hash.
-        on_metrics: called with (step, metrics) after every evaluation and every tenth step.
+        on_metrics: called with (step, metrics) after every evaluation and every fifth step.
         check_cancelled: called before every step; raises to stop. A later run resumes.
     """
 
@@ -189,10 +192,10 @@ class PostTrain:
             metrics = self.step(progress.step)
             progress.step += 1
             last = progress.step == settings.steps
+            if progress.step % REPORT_EVERY == 0 or last:
+                self.on_metrics(progress.step, metrics)
             if progress.step % settings.evaluate_every == 0 or last:
                 self.evaluate()
-            elif progress.step % 10 == 0:
-                self.on_metrics(progress.step, metrics)
             self.log("train", progress.step, metrics)
             if progress.step % settings.checkpoint_every == 0 or last or progress.stopped:
                 self.checkpoint()
@@ -267,12 +270,11 @@ class PostTrain:
             metrics = self.held_out.evaluate(self.view(self.model))
         alarms = self.held_out.alarms(progress.step, metrics)
         progress.alarms += [alarm.to_dict() for alarm in alarms]
-        loss = metrics.get("loss")
-        # Without held-out pairs the last weights that raised no alarm are the best.
-        # The parent, at step 0, is what remains if nothing does better.
-        better = progress.step == 0 or (not alarms and (loss is None or loss < progress.best_loss))
-        if better:
-            progress.best_loss = loss if loss is not None else progress.best_loss
+        losses = self.held_out.losses_P
+        if progress.step == 0 or (not alarms and losses.mean() < torch.tensor(progress.lowest).mean()):
+            progress.lowest = losses.tolist()
+        # The latest weights that raise no alarm and are not clearly worse on held-out pairs; the parent, at step 0, if there are none.
+        if progress.step == 0 or (not alarms and not clearly_worse(losses, torch.tensor(progress.lowest))):
             progress.best_step, progress.worse = progress.step, 0
             weights = self.weights()
             if self.world.is_main:

@@ -36,7 +36,7 @@ STRENGTH_WEIGHTS = {1: 0.7, 2: 1.0, 3: 1.3, None: 1.0}
 
 # Of an answer's weight, what its segments get where the answer also judges the whole clip. The frames in which a clip
 # becomes worse say where; the choice that led there was often made before them.
-SEGMENT_SHARE = 0.5
+SEGMENT_SHARE = 0.25
 
 
 @dataclass(frozen=True)
