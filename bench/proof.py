@@ -2,10 +2,13 @@
 
     python -m bench.proof                      # three seeds, 300 choices each, 200 + 200 episodes per version
     python -m bench.proof --seeds 1 --choices 120 --episodes 60
+    python -m bench.proof --seeds 1 --first-seed 2 --home var/proof-2 --apart     # a seed of its own, beside the others or elsewhere
+    python -m bench.proof --merge var/*/results/proof_rows.json                   # the report of seeds that were run apart
 
 From the shipped base weights and for every seed: adversarial start frames -> rollouts -> choices of simulated annotators (10% mistakes,
-10% equal) through the product's HTTP API -> a round -> the gate's paired episodes. Arms differ in one thing: `dpo`; `sft` (winners only);
-`coin` (choices by coin on the same pairs: must not improve); `active` (pairs by information gain); and the parent with the best of 8 dreams.
+10% equal) through the product's HTTP API -> a round -> the gate's paired episodes. Arms differ in one thing: `dpo` (pairs chosen as the
+product does by default); `sft` (winners only); `coin` (choices by coin on the same pairs: must not improve); `uniform` (pairs drawn at random);
+and the parent with the best of 8 dreams.
 
 It resumes: everything is in the product's own database under --home, so starting it again goes on where it stopped. Writes
 bench/results/proof.json and docs/proof.md with its plots.
@@ -21,14 +24,15 @@ from typing import Any
 
 from bench.common import RESULTS, ROOT, finish_round, product, run_here, write_results
 
-ARM_NAMES = ("dpo", "sft", "coin", "active")
+ARM_NAMES = ("dpo", "sft", "coin", "uniform")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--frames", type=int, default=60, help="adversarial start frames per seed")
-    parser.add_argument("--rollouts", type=int, default=5, help="per start frame")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=150, help="adversarial start frames per seed")
+    parser.add_argument("--rollouts", type=int, default=4, help="per start frame")
     parser.add_argument("--choices", type=int, default=300, help="per seed")
     parser.add_argument("--episodes", type=int, default=200, help="adversarial ones, and as many ordinary ones")
     parser.add_argument("--source", choices=("generated", "captured"), default="generated", help="of the start frames")
@@ -38,7 +42,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--weights", type=Path, help="base weights other than the shipped ones")
     parser.add_argument("--home", type=Path, default=ROOT / "var" / "proof")
+    parser.add_argument("--apart", action="store_true", help="leave figures and report under --home")
+    parser.add_argument("--merge", type=Path, nargs="+", help="only write the report, of these proof_rows.json")
     options = parser.parse_args()
+    if options.merge:
+        seeds = {row["seed"]: row for path in options.merge for row in json.loads(path.read_text())}
+        write([seeds[seed] for seed in sorted(seeds)], options, time.time())
+        return
     with product(options.home):
         prove(options)
 
@@ -51,7 +61,6 @@ def prove(options: argparse.Namespace) -> None:
     import torch
 
     from bench.proof_arms import ARMS, Experience, choices_make, frames_make
-    from bench.proof_report import DOCS, figures_of, report_write
     from core.people import person_ensure
     from labeling.simulate import Judge
     from rollouts.services import base_version_ensure, policy_load
@@ -63,16 +72,13 @@ def prove(options: argparse.Namespace) -> None:
     base = base_version_ensure(directory=options.weights)
     wanted = Experience(options.frames, options.rollouts, options.choices, options.source)
     arms = [ARMS[name] for name in options.arms.split(",") if name]
-    # Figures about other weights than the shipped ones stay with their database.
-    results, docs = (options.home / "results", options.home / "docs") if options.weights else (RESULTS, DOCS)
     rows: list[dict[str, Any]] = []
-    page = docs / "proof.md"
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         say(f"seed {seed}: {wanted.frames} start frames")
         frames = frames_make(seed=seed, wanted=wanted, version=base, by=by)
         judge = Judge(policy_load(base).probe)
         counts = choices_make(
-            seed=seed, wanted=wanted, version=base, frames=frames, say=say, judge=judge, actively=any(arm.annotators == "active" for arm in arms)
+            seed=seed, wanted=wanted, version=base, frames=frames, say=say, judge=judge, uniformly=any(arm.annotators == "uniform" for arm in arms)
         )
         say(f"seed {seed}: {counts}")
         found: dict[str, Any] = {"seed": seed, "counts": counts, "arms": {}}
@@ -87,11 +93,18 @@ def prove(options: argparse.Namespace) -> None:
             found["best_of"] = best_of_run(base, seed=seed, by=by, options=options)
         rows.append(found)
         # After every seed, so that an interrupted proof leaves what it has shown so far.
-        figures = figures_of(rows)
-        path = write_results("proof", figures, started, results)
-        (path.parent / "proof_rows.json").write_text(json.dumps(rows, indent=1) + "\n")
-        page = report_write(rows, figures, vars(options), docs)
-    say(f"done: {page}")
+        say(f"report: {write(rows, options, started)}")
+
+
+def write(rows: list[dict[str, Any]], options: argparse.Namespace, started: float) -> Path:
+    """Figures, rows and report. Those about other weights than the shipped ones, and of seeds run apart, stay with their database."""
+    from bench.proof_report import DOCS, figures_of, report_write
+
+    results, docs = (options.home / "results", options.home / "docs") if options.weights or options.apart else (RESULTS, DOCS)
+    figures = figures_of(rows)
+    path = write_results("proof", figures, started, results)
+    (path.parent / "proof_rows.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return report_write(rows, figures, vars(options), docs)
 
 
 def suite_settings(seed: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -18,8 +18,7 @@ PHRASES = {
 }
 
 
-ACTIVE = "information_gain"
-ORDER = ("careful", "coin", "active")
+ORDER = ("uniform", "careful", "coin")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class CoinTeacher(Teacher):
 class Arm:
     """One way to make a child.
 
-    annotators  whose choices: "careful" and "coin" answer the same uniform pairs, "active" answers actively chosen ones.
+    annotators  whose choices: "careful" and "coin" answer the same pairs, chosen as the product does by default; "uniform" answers pairs
+                drawn at random.
     dpo         settings that differ from the round's.
     """
 
@@ -47,7 +47,7 @@ ARMS = {
     "dpo": Arm("dpo"),
     "sft": Arm("sft", dpo={"objective": "sft"}),
     "coin": Arm("coin", annotators="coin"),
-    "active": Arm("active", annotators="active"),
+    "uniform": Arm("uniform", annotators="uniform"),
 }
 
 
@@ -112,11 +112,9 @@ def frames_make(*, seed: int, wanted: Experience, version: Any, by: Any) -> list
     return approved
 
 
-def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[Any], say: Any, judge: Any, actively: bool) -> dict[str, Any]:
+def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[Any], say: Any, judge: Any, uniformly: bool) -> dict[str, Any]:
     """Rollouts of the frames, comparisons, and the answers of the simulated annotators. Returns counts."""
-    from labeling import services as labeling
     from labeling.models import Choice, Comparison, Project
-    from labeling.services.comparisons import NewPair
     from labeling.services.pairs import comparisons_make_ahead
     from labeling.services.simulation import simulation_run
     from rollouts import services as studio
@@ -132,9 +130,7 @@ def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[An
         rows = studio.rollouts_sample(start_frame=frame, policy_version=version, prompt=frame.scenario_version.prompt, n=wanted.rollouts, seed=1000 * seed)
         # Accepted dreams first. Where too few are, rejected ones are compared as well: people see what is wrong with them.
         rollouts.append(sorted(rows, key=lambda row: not row.accepted)[: wanted.rollouts])
-    rng = np.random.default_rng([seed, 3])
     every = [(a, b) for rows in rollouts for i, a in enumerate(rows) for b in rows[i + 1 :]]
-    uniform = [every[i] for i in rng.permutation(len(every))[: wanted.choices]]
     careful = Teacher(mistake=0.1, equal=0.1, skip=0.0)
     counts: dict[str, Any] = {"frames": len(frames), "generated": sum(frame.source == "generated" for frame in frames)}
     counts |= {"rollouts": sum(map(len, rollouts)), "accepted": sum(row.accepted for rows in rollouts for row in rows), "pairs": len(every)}
@@ -149,14 +145,21 @@ def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[An
             simulation_run(judge=judge, teacher=teacher, choices=most - have, in_process=True, seed=draw, prefix=f"{name}-s{seed}")
         counts[f"choices_{name}"] = mine.count()
 
+    scenarios = sorted({frame.scenario_version.scenario_id for frame in frames})
+
+    def pairs_ready(strategy: str, annotators: int) -> int:
+        made = Comparison.objects.filter(strategy=strategy, start_frame__scenario_version__scenario__in=scenarios)
+        if made.count() < wanted.choices:
+            comparisons_make_ahead(
+                count=wanted.choices - made.count(), strategy=strategy, scenarios=scenarios, required_overlap=annotators, include_rejected=True, seed=seed
+            )
+        return made.count()
+
+    # Random pairs first: drawn later, they would be what the other strategy left over.
+    if uniformly:
+        answer("uniform", careful, pairs_ready("uniform", 1))
     # Careful and coin answer the same pairs: what the two arms learn from differs in the answers alone.
-    labeling.comparisons_create(pairs=[NewPair((a.pk, b.pk), a.start_frame_id, "uniform") for a, b in uniform], required_overlap=2)
-    answer("careful", careful, len(uniform))
-    answer("coin", CoinTeacher(mistake=0.0, equal=0.0, skip=0.0), len(uniform))
-    if actively:
-        scenarios = sorted({frame.scenario_version.scenario_id for frame in frames})
-        made = Comparison.objects.filter(strategy=ACTIVE, start_frame__scenario_version__scenario__in=scenarios).count()
-        comparisons_make_ahead(count=wanted.choices - made, strategy=ACTIVE, scenarios=scenarios, required_overlap=1, seed=seed)
-        made = Comparison.objects.filter(strategy=ACTIVE, start_frame__scenario_version__scenario__in=scenarios).count()
-        answer("active", careful, made)
+    most = pairs_ready(Project.Strategy.CONTACT, 2)
+    answer("careful", careful, most)
+    answer("coin", CoinTeacher(mistake=0.0, equal=0.0, skip=0.0), most)
     return counts

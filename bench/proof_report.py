@@ -14,7 +14,7 @@ LABELS = {
     "dpo": "DPO on choices",
     "sft": "SFT on winners only",
     "coin": "DPO on choices by coin",
-    "active": "DPO, pairs by information gain",
+    "uniform": "DPO, pairs drawn at random",
     "best_of": "untouched parent, best of N",
 }
 

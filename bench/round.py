@@ -53,7 +53,7 @@ def measure(options: argparse.Namespace) -> None:
     wanted = Experience(options.frames, options.rollouts, options.choices, options.source)
     frames = frames_make(seed=0, wanted=wanted, version=base, by=by)
     policy = policy_load(base)
-    counts = choices_make(seed=0, wanted=wanted, version=base, frames=frames, say=print, judge=Judge(policy.probe), actively=False)
+    counts = choices_make(seed=0, wanted=wanted, version=base, frames=frames, say=print, judge=Judge(policy.probe), uniformly=False)
     careful = User.objects.get(username="careful-s0-1")
     row = round_start(parent=base, settings={"choices": {"annotators": [careful.pk]}, "auto_promote": False}, created_by=by)
     row = finish_round(row)

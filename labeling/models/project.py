@@ -23,6 +23,7 @@ class Project(models.Model):
         UNIFORM = "uniform", "Uniform"
         UNCERTAINTY = "value_uncertainty", "Uncertainty of the value head"
         DISAGREEMENT = "disagreement", "Disagreement of an ensemble"
+        CONTACT = "dreamed_contact", "One of the two dreams touches the dog"
         INFORMATION = "information_gain", "Information gain with feature diversity"
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
@@ -58,7 +59,7 @@ class Project(models.Model):
     qualifying_accuracy = models.FloatField(default=0.7, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)], help_text="Needed to pass.")
     break_after_minutes = models.PositiveSmallIntegerField(default=30, help_text="Suggest a break after this long.")
     too_fast_ms = models.PositiveIntegerField(default=1200, help_text="Faster answers are flagged.")
-    pair_strategy = models.CharField(max_length=32, choices=Strategy.choices, default=Strategy.INFORMATION)
+    pair_strategy = models.CharField(max_length=32, choices=Strategy.choices, default=Strategy.CONTACT)
     pair_pool = models.PositiveIntegerField(default=256, validators=[MinValueValidator(2)], help_text="Candidate pairs drawn per chosen batch.")
     cross_version_share = models.FloatField(
         default=0.5,

@@ -3,6 +3,8 @@
 uniform            any pair; the control for the others.
 value_uncertainty  the value head can not tell the two apart: entropy of sigmoid(value_a - value_b), in bits.
 disagreement       an ensemble fitted on the choices so far disagrees: deviation of its predictions.
+dreamed_contact    in CONTACT_SHARE of the pairs one dream touches the dog and the other does not, as the probe sees; the rest is drawn
+                   at random, or a policy would learn from them that standing still is safest.
 information_gain   the pair that shrinks what is unknown of the preference model most: D-optimal design,
                    log(1 + p(1-p) v^T H^-1 v), picked greedily; each picked pair enters H, so the next differs from it in
                    features (the diversity of BAL-PM without a second model).
@@ -19,14 +21,18 @@ import numpy as np
 
 from .preference import LinearPreference, sigmoid
 
+CONTACT_SHARE = 0.7
+
 
 @dataclass(frozen=True)
 class Pool:
-    """Candidate pairs. pairs [P, 2] index into the N rollouts; values [N]; features [N, D] standardised, or None."""
+    """Candidate pairs. pairs [P, 2] index into the N rollouts; values [N]; features [N, D] standardised, or None; touches [N] 1 or 0,
+    nan where the probe did not look."""
 
     pairs: np.ndarray
     values: np.ndarray
     features: np.ndarray | None = None
+    touches: np.ndarray | None = None
 
     @property
     def differences(self) -> np.ndarray:
@@ -71,6 +77,19 @@ def _disagreement(pool, count, preference, rng) -> list[Chosen]:
     return _best(spread, count, lambda pair: f"ensemble predicts {', '.join(f'{member:.0%}' for member in p[pair])}")
 
 
+def _dreamed_contact(pool, count, preference, rng) -> list[Chosen]:
+    if pool.touches is None:
+        raise ValueError("this strategy needs to know which dreams touch the dog")
+    order = rng.permutation(len(pool.pairs))
+    first, second = pool.touches[pool.pairs[order]].T
+    differ = np.abs(first - second) == 1  # not where one is unknown
+    telling = [Chosen(int(pair), 1.0 + float(rng.random()), "the probe sees the dog touched in one of the two") for pair in order[differ]]
+    telling = telling[: round(CONTACT_SHARE * count)]
+    taken = {chosen.pair for chosen in telling}
+    others = [Chosen(int(pair), 1.0 + float(rng.random()), "drawn at random") for pair in order if int(pair) not in taken]
+    return telling + others[: count - len(telling)]
+
+
 def _information_gain(pool, count, preference, rng) -> list[Chosen]:
     preference = _needed(preference)
     v = pool.differences
@@ -107,5 +126,6 @@ STRATEGIES: dict[str, Strategy] = {
     "uniform": _uniform,
     "value_uncertainty": _value_uncertainty,
     "disagreement": _disagreement,
+    "dreamed_contact": _dreamed_contact,
     "information_gain": _information_gain,
 }

@@ -103,9 +103,8 @@ def _candidates(scenarios, policy_versions, include_rejected: bool) -> tuple[dic
         found = found.filter(start_frame__scenario_version__scenario__in=scenarios)
     if policy_versions:
         found = found.filter(policy_version__in=policy_versions)
-    rows = found.order_by("-id").values("id", "start_frame", "prompt", "policy_version", "value", "success", "path", latents_sha=F("latents_id"))[
-        :NEWEST_ROLLOUTS
-    ]
+    wanted = ("id", "start_frame", "prompt", "policy_version", "value", "success", "touches_dog", "path")
+    rows = found.order_by("-id").values(*wanted, latents_sha=F("latents_id"))[:NEWEST_ROLLOUTS]
     rollouts = {row["id"]: row for row in rows}
     groups: dict[tuple, list[int]] = defaultdict(list)
     for row in rollouts.values():
@@ -150,6 +149,7 @@ def _pool(pairs: list[tuple[int, int]], rollouts, features: Standardised | None)
     return Pool(
         pairs=np.asarray([(place[a], place[b]) for a, b in pairs]),
         values=np.asarray([rollouts[rollout]["value"] for rollout in ids]),
+        touches=np.asarray([rollouts[rollout]["touches_dog"] for rollout in ids], dtype=float),
         features=None if features is None else np.stack([features[rollout] for rollout in ids]),
     )
 

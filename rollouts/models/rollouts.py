@@ -16,6 +16,7 @@ class Rollout(models.Model):
     frame_count T + 1: the start frame is frame 0.
     actions     [T][A], path [T+1][2] metres on the floor, path_pixels [T+1][2] in 0..1 of the frame.
     verdict     {"accepted": bool, "checks": [{"name", "value", "limit", "margin", "ok"}]}.
+    touches_dog whether the probe sees the robot touch the dog in the dream; null where nobody looked.
     value       preference score (any real number); success is a probability, 0..1.
     sampler     settings of the sampler; sampler_hash is the sha256 of its canonical JSON.
     """
@@ -41,6 +42,7 @@ class Rollout(models.Model):
     accepted = models.BooleanField()
     value = models.FloatField()
     success = models.FloatField()
+    touches_dog = models.BooleanField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -15,6 +15,7 @@ from safetensors.numpy import save as safetensors_bytes
 from core.events import publish
 from core.media import blob_bytes, blob_store
 from rollouts.images import png_bytes, png_decode, scaled, sprite_sheet
+from rollouts.mining import dreamed_contact
 from rollouts.models import PolicyVersion, Rollout, StartFrame
 from rollouts.services.errors import RolloutsError
 from rollouts.services.versions import frame_size, policy_load
@@ -91,7 +92,7 @@ def rollouts_sample(
         if len(found) < count:
             dreams = policy.dream(frame, prompt, n=count, seed=first)
             # Blobs are named by their content, so they may be written before it is sure that we still own the job.
-            fields = [_fields(dream, settings, policy.fps) for dream in dreams]
+            fields = [_fields(dream, settings, policy) for dream in dreams]
             with ctx.fence() if ctx else nullcontext(), transaction.atomic():
                 for i, values in enumerate(fields):
                     row, _ = Rollout.objects.get_or_create(
@@ -167,7 +168,7 @@ class _Part:
         self._ctx.progress(self._at + done / total, self._parts, f"frame {self._at + 1} of {self._parts}: {text}")
 
 
-def _fields(dream: Dream, settings: dict[str, Any], fps: float) -> dict[str, Any]:
+def _fields(dream: Dream, settings: dict[str, Any], policy: Policy) -> dict[str, Any]:
     """Everything of a rollout's row that comes from its dream; stores the blobs."""
     frames_THW3 = np.asarray(dream.frames)
     verdict = dream.verdict.to_dict()
@@ -177,7 +178,7 @@ def _fields(dream: Dream, settings: dict[str, Any], fps: float) -> dict[str, Any
         "sprite": blob_store(png_bytes(sprite_sheet(frames_THW3)), "image/png"),
         "latents": blob_store(safetensors_bytes({"latents": latents}), "application/octet-stream", audience="researchers"),
         "frame_count": len(frames_THW3),
-        "fps": fps,
+        "fps": policy.fps,
         "width": frames_THW3.shape[2],
         "height": frames_THW3.shape[1],
         "actions": rounded(dream.actions),
@@ -187,6 +188,7 @@ def _fields(dream: Dream, settings: dict[str, Any], fps: float) -> dict[str, Any
         "accepted": bool(verdict["accepted"]),
         "value": float(dream.value),
         "success": min(1.0, max(0.0, float(dream.success))),
+        "touches_dog": dreamed_contact(policy.probe.read(frames_THW3)),
     }
 
 

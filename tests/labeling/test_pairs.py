@@ -49,7 +49,7 @@ def test_ties_pull_the_model_to_indifference():
 def pool():
     rng = np.random.default_rng(1)
     pairs = np.array([(i, j) for i in range(8) for j in range(i + 1, 8)])
-    return Pool(pairs, np.array([0.0, 0.1, 3, -3, 6, -6, 9, -9]), rng.normal(size=(8, 5)))
+    return Pool(pairs, np.array([0.0, 0.1, 3, -3, 6, -6, 9, -9]), rng.normal(size=(8, 5)), np.array([1, 0, 0, np.nan, 0, 0, np.nan, 0]))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -65,6 +65,16 @@ def test_uncertainty_takes_the_closest_values(pool):
     best = choose("value_uncertainty", pool, 1, None, np.random.default_rng(0))[0]
     assert pool.pairs[best.pair].tolist() == [0, 1]
     assert best.priority == pytest.approx(1.0, abs=0.01)
+
+
+def test_most_pairs_are_a_dream_that_touches_the_dog_and_one_that_does_not(pool):
+    # Rollout 0 touches it, five others do not, of two nothing is known: five telling pairs of 28.
+    chosen = choose("dreamed_contact", pool, 7, None, np.random.default_rng(0))
+    telling = [item for item in chosen if "touched" in item.reason]
+    assert len(telling) == 5
+    assert all(pool.pairs[item.pair][0] == 0 and pool.touches[pool.pairs[item.pair][1]] == 0 for item in telling)
+    assert len({item.pair for item in chosen}) == 7
+    assert sum("random" in item.reason for item in choose("dreamed_contact", pool, 5, None, np.random.default_rng(0))) == 1
 
 
 def test_information_gain_does_not_ask_the_same_twice():
@@ -99,7 +109,7 @@ def test_it_learns_faster_than_uniform():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("strategy", ["uniform", "value_uncertainty"])
+@pytest.mark.parametrize("strategy", ["uniform", "value_uncertainty", "dreamed_contact"])
 def test_it_fills_the_queue_and_stops_when_no_pair_is_left(project, strategy):
     factories.rollouts(4)
     factories.rollouts(3)
