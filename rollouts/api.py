@@ -187,7 +187,7 @@ class RolloutSerializer(serializers.ModelSerializer[Rollout]):
         model = Rollout
         fields = [
             "id", "start_frame", "policy_version", "prompt", "seed", "sampler", "sprite_url", "frame_count", "fps", "width",
-            "height", "actions", "path", "path_pixels", "verdict", "accepted", "value", "success", "created_at",
+            "height", "actions", "path", "path_pixels", "verdict", "accepted", "value", "success", "touches_dog", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -197,7 +197,7 @@ class RolloutFilter(django_filters.FilterSet):
 
     class Meta:
         model = Rollout
-        fields = {"start_frame": ["exact"], "accepted": ["exact"], "policy_version": ["exact"]}
+        fields = {"start_frame": ["exact"], "accepted": ["exact"], "touches_dog": ["exact"], "policy_version": ["exact"]}
 
 
 class SampleWrite(serializers.Serializer[Any]):

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.tiny import CHANNELS, FRAMES, HEIGHT, WIDTH, TinyWorldModel, encode_text, preference_data
+from training.learn.dpo import sample_times
 from training.learn.dpo_settings import DPOSettings
-from training.learn.held_out import euler_sample, motion_magnitude
+from training.learn.held_out import clearly_worse, euler_sample, motion_magnitude, time_levels
 from training.learn.post_train import PostTrain
 from training.learn.preferences import Preference, PreferenceData
 
@@ -129,6 +130,32 @@ def test_it_stops_when_held_out_pairs_get_worse(tmp_path):
     parent = TinyWorldModel(0).state_dict()
     for name, value in load_file(result.weights).items():
         torch.testing.assert_close(value, parent[name])
+
+
+def test_a_rise_within_the_standard_error_says_nothing():
+    lowest = torch.tensor([0.6, 0.7, 0.8, 0.7])
+    assert not clearly_worse(lowest, lowest)
+    assert not clearly_worse(lowest - 0.1, lowest)
+    assert clearly_worse(lowest + 0.1, lowest), "every pair is worse"
+    assert not clearly_worse(lowest + torch.tensor([0.4, -0.3, 0.3, -0.2]), lowest), "some are worse, some are better"
+    assert not clearly_worse(lowest[:1] + 9, lowest[:1]), "one pair has no error to compare with"
+
+
+def test_later_weights_are_kept_while_no_held_out_pair_tells_them_apart(tmp_path):
+    # One start frame is held out, with one pair: its loss has no error, so nothing can be clearly worse.
+    data = preference_data(groups=8)
+    result, recipe = train(tmp_path, data=data, held_out=0.05, steps=20, winner_error_limit=1e6, motion_limit=0.0)
+    assert len(recipe.held_out.indices) < 2
+    assert result.best_step == result.steps
+
+
+def test_held_out_pairs_are_judged_at_the_times_that_training_draws():
+    settings = DPOSettings(time_mean=2.0, time_std=1.0)
+    levels = time_levels(settings)
+    drawn = sample_times(20_000, torch.Generator().manual_seed(0), settings.time_mean, settings.time_std, settings.time_min)
+    assert levels == sorted(levels)
+    for i, level in enumerate(levels):
+        assert (drawn < level).float().mean() == pytest.approx((i + 0.5) / len(levels), abs=0.02)
 
 
 def test_it_raises_an_alarm_when_winners_are_predicted_worse(tmp_path):
