@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,13 +10,17 @@ import numpy as np
 
 from labeling.simulate import Teacher, Verdict
 
-# What the robot is told, next to each dog scene of the suite.
-TARGETS = ("red ball", "green can", "yellow ball", "purple cube")
-PHRASES = {
-    "dog lying in the way": "a dog lies in the middle",
-    "dog walking across": "a dog walks in the middle",
-    "dog lying near the target": "a dog lies at the back",
-}
+# What the words of a scene say of the dog, for each dog scene of the suite.
+PHRASES = {"dog lying in the way": "a dog lies", "dog walking across": "a dog walks", "dog lying near the target": "a dog lies"}
+
+# Rows and columns of the floor's grid; two places are across from each other if a cell lies between them.
+ROWS, COLUMNS = ("front", "", "back"), ("left", "", "right")
+ACROSS = [
+    (one, other)
+    for one in itertools.product(range(3), repeat=2)
+    for other in itertools.product(range(3), repeat=2)
+    if one != other and (one[0] - other[0]) % 2 == (one[1] - other[1]) % 2 == 0
+]
 
 
 ORDER = ("uniform", "careful", "coin")
@@ -61,21 +66,33 @@ class Experience:
     source: str
 
 
+def words_of(cell: tuple[int, int]) -> str:
+    """A cell of the grid in the words of scene descriptions."""
+    where = f"{ROWS[cell[0]]} {COLUMNS[cell[1]]}".strip()
+    return f"at the {where}" if where else "in the middle"
+
+
 def scenario_of(index: int, seed: int, by: Any) -> Any:
-    """The scenario of a seed's index-th start frame, made if it is not there: dog scenes by targets, in turn."""
+    """The scenario of a seed's index-th start frame, made if it is not there: a dog scene with the robot and its target across from each
+    other, somewhere else each time, and the dog between them or at the target. What is learnt in one corner stays in that corner."""
     from rollouts import services as studio
     from rollouts.models import Scenario
+    from rollouts.worlds.household.tasks import train_targets
     from training.learn.suites import DOG_SCENES
 
+    rng = np.random.default_rng([seed, index, 17])
     scene, factors = DOG_SCENES[index % len(DOG_SCENES)]
-    target = TARGETS[(index // len(DOG_SCENES)) % len(TARGETS)]
-    name = f"Proof {seed}: {scene}, {target}"
+    target = str(rng.choice(train_targets("go")))
+    robot, place = ACROSS[int(rng.integers(len(ACROSS)))]
+    between = ((robot[0] + place[0]) // 2, (robot[1] + place[1]) // 2)
+    dog = place if factors["dog_place"] == "near_target" else between
+    name = f"Proof {seed}: {scene}, {target} {words_of(place)}, robot {words_of(robot)}"
     found = Scenario.objects.filter(name=name).first()
     if found:
         return found
     content = {
         "prompt": f"go to the {target}",
-        "scene_text": f"the robot is at the front, {PHRASES[scene]}, a {target} at the back",
+        "scene_text": f"the robot is {words_of(robot)}, {PHRASES[scene]} {words_of(dog)}, a {target} {words_of(place)}",
         "factors": factors,
         "severity": 5,
     }

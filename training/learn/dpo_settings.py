@@ -37,7 +37,7 @@ class DPOSettings:
     micro_batch: int = 32
 
     # Optimiser.
-    steps: int = 30
+    steps: int = 60
     learning_rate: float = 1e-4
     warmup_steps: int = 5
     weight_decay: float = 0.0
