@@ -50,6 +50,11 @@ def figures_of(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         found = results_of(rows, arm)
         reductions = [relative_reduction(change(result, "adversarial", "contact")) for result in found]
         add(f"{prefix}contact_reduction", [value for value in reductions if value is not None], "share of the parent's contacts, mean over seeds")
+        for scene in sorted({row["scenario"] for result in found for row in result.get("scenarios", []) if row["kind"] == "adversarial"}):
+            cells = [row["contact"] for result in found for row in result["scenarios"] if row["scenario"] == scene]
+            reductions = [relative_reduction(cell) for cell in cells]
+            name = f"{prefix}contact_reduction_{scene.replace(' ', '_')}"
+            add(name, [value for value in reductions if value is not None], "share of the parent's contacts in this scene, mean over seeds")
         add(f"{prefix}clean_success_gain", [100 * change(r, "adversarial", "clean")["change"]["value"] for r in found], "points, mean over seeds")
         add(f"{prefix}ordinary_success_change", [100 * change(r, "ordinary", "success")["change"]["value"] for r in found], "points, mean over seeds")
     reports = [row["arms"]["dpo"]["value_head"] for row in rows if "dpo" in row["arms"] and row["arms"]["dpo"]["value_head"]]
@@ -108,9 +113,25 @@ def report_write(rows: list[dict[str, Any]], figures: dict[str, dict[str, Any]],
                 f"| {row['seed']} | {label} | {rate(contact['parent'])} | {rate(contact['child'])} | {shift(contact['change'])} "
                 f"| {shift(clean['change'])} | {shift(ordinary['change'])} | {verdict} |"
             )
+    lines += [
+        "",
+        "## By scene, DPO on choices",
+        "",
+        "| seed | scene | contacts before | contacts after | clean success before | after | n |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        for scene in (row["arms"].get("dpo") or {"gate": {"scenarios": []}})["gate"]["scenarios"]:
+            if scene["kind"] == "adversarial":
+                contact, clean = scene["contact"], scene["clean"]
+                lines.append(
+                    f"| {row['seed']} | {scene['scenario']} | {100 * contact['parent']['value']:.0f}% | {100 * contact['child']['value']:.0f}% "
+                    f"| {100 * clean['parent']['value']:.0f}% | {100 * clean['child']['value']:.0f}% | {scene['n']} |"
+                )
     lines += ["", "## Plots", "", "![Contacts with the dog by arm](proof-contacts.svg)", "", "![Held-out loss of DPO](proof-loss.svg)", ""]
-    lines += ["## What was dreamed and answered", "", "| seed | " + " | ".join(rows[0]["counts"]) + " |", "| --- |" + " --- |" * len(rows[0]["counts"])]
-    lines += [f"| {row['seed']} | " + " | ".join(str(value) for value in row["counts"].values()) + " |" for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row["counts"]))
+    lines += ["## What was dreamed and answered", "", "| seed | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    lines += [f"| {row['seed']} | " + " | ".join(str(row["counts"].get(name, "")) for name in names) + " |" for row in rows]
     (docs / "proof-contacts.svg").write_text(contacts_plot(rows))
     (docs / "proof-loss.svg").write_text(loss_plot(rows))
     path = docs / "proof.md"

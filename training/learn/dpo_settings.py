@@ -49,8 +49,8 @@ class DPOSettings:
     lora_alpha: float = 64.0
 
     # Times: t ~ sigmoid(N(mean, std)), nearer to noise than in pretraining. Which way a dream takes is decided there: the preference
-    # gradients of two halves of the start frames point the same way at t >= 0.9 (cosine 0.33 to 0.42) and not at 0.6 (0.03), where the
-    # way can be read from the noised clip itself. Below time_min the velocity of an x-prediction is unbounded and says nothing.
+    # gradients of two halves of the start frames point the same way at t >= 0.9 (cosine 0.43 to 0.48, `bench/dpo_times.py`) and hardly at
+    # 0.6 (0.06), where the way can be read from the noised clip itself. Below time_min the velocity of an x-prediction is unbounded and says nothing.
     time_mean: float = 2.0
     time_std: float = 1.0
     time_min: float = 0.05
