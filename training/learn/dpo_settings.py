@@ -59,7 +59,7 @@ class DPOSettings:
     held_out: float = 0.15
     evaluate_every: int = 5
     patience: int = 4
-    # Alarm when held-out winners are predicted this much worse than by the parent ...
+    # Alarm when held-out winners are predicted this much worse than by the parent (rounds that helped in the world had up to 1.16) ...
     winner_error_limit: float = 1.3
     # ... or dreams move this much less than the parent's (the measure of 8 dreams swings by about a tenth).
     motion_limit: float = 0.7

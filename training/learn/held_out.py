@@ -45,7 +45,7 @@ class Alarm:
 
 
 def time_levels(settings: DPOSettings) -> list[float]:
-    """The middles of ``LEVELS`` equally likely parts of the times trained on, rising: an even mean over them is held out of what training lowers.
+    """The middles of ``LEVELS`` equally likely parts of the times trained on, rising: an even mean over them stands for what training lowers.
 
     Levels of less noise than training sees would drown it: there, which path a clip takes can be read from the noised clip itself, and
     the model has nothing to choose.

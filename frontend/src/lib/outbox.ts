@@ -106,7 +106,7 @@ export class Outbox {
 
   /** Takes back an entry that the server does not have. One on its way is waited for. Returns false if it was sent, or is unknown. */
   async cancel(id: string): Promise<boolean> {
-    while (this.sending?.id === id) await this.sending.attempt;
+    while (this.onItsWay === id) await this.sending?.attempt;
     const takeOut = async (): Promise<boolean> => {
       if (!this.has(id)) return false;
       await this.delete(id);
