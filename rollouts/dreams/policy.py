@@ -134,8 +134,8 @@ class Policy:
 
         torch.manual_seed(seed)
         codec = Codec(CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8)))
-        motion = MotionCodec(MotionConfig(code=16, width=16, layers=1))
-        world_model = VideoTransformer(TransformerConfig(channels=16, width=32, layers=2, heads=1))
+        motion = MotionCodec(MotionConfig(width=16, layers=1, tracker_width=8))
+        world_model = VideoTransformer(TransformerConfig(channels=motion.config.code, width=32, layers=2, heads=1))
         layouts = VideoTransformer(replace(layout_config(), width=32, layers=1, heads=1))
         renderer = Renderer(RendererConfig(width=16, layers=1))
         for network in (world_model.head, layouts.head, motion.leave):

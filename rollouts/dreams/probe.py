@@ -20,15 +20,16 @@ DOG_RADIUS = 0.15
 
 class ProbeNet(nn.Module):
     """`forward(latents [B, C, h, w])` -> per entity (robot, dog, then the objects): presence logits [B, E], floor positions
-    [B, E, 2] in metres, and [B, 4]: dog heading cos and sin, left and right arm 0..1.
+    [B, E, 2] in metres, and [B, poses]: dog heading cos and sin, left and right arm 0..1, and, with poses = 7, robot heading cos and
+    sin and whether it holds something.
 
     It reads frames through the frozen codec's encoder, which makes it small. Each entity has a spatial attention map; its
     position is read at the map's centre of mass and corrected from the features under the map.
     """
 
-    def __init__(self, entities: int = 14, channels: int = 12, width: int = 128):
+    def __init__(self, entities: int = 14, channels: int = 12, width: int = 128, poses: int = 4):
         super().__init__()
-        self.settings = {"entities": entities, "channels": channels, "width": width}
+        self.settings = {"entities": entities, "channels": channels, "width": width, "poses": poses}
         self.body = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.GELU(),
@@ -40,7 +41,7 @@ class ProbeNet(nn.Module):
         self.maps = nn.Conv2d(width, entities, 1)
         self.read = nn.Sequential(nn.Linear(width + 3, width), nn.GELU(), nn.Linear(width, 3))
         self.name = nn.Parameter(torch.randn(entities, width) * 0.02)
-        self.pose = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 4))
+        self.pose = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, poses))
 
     def forward(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         features = self.body(latents)

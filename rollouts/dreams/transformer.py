@@ -32,7 +32,7 @@ class TransformerConfig:
 
     frames: int = 12
     patch: int = 1
-    channels: int = 64
+    channels: int = 35
     grid: int = 1
     width: int = 256
     layers: int = 6

@@ -1,6 +1,7 @@
 """The dreaming stack on the debug configuration: shapes, determinism, sharing, refusals."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from rollouts.dreams import flow, kinematics
 from rollouts.dreams.codec import Codec, CodecConfig
-from rollouts.dreams.motion import MotionCodec, MotionConfig
+from rollouts.dreams.motion import MotionCodec, MotionConfig, Places, codes_between, units
 from rollouts.dreams.policy import Policy, SamplerSettings
 from rollouts.dreams.scenes import tidy
 from rollouts.dreams.text import MiniLM, TextEncoder, split
@@ -142,10 +143,59 @@ def test_an_untrained_motion_codec_decodes_to_the_start_frame():
     motion, start = MotionCodec(MotionConfig(width=16, layers=1)), torch.randn(2, 12, 8, 8)
     frames = torch.randn(2, 3, 12, 8, 8)
     codes = motion.encode(frames, start)
-    assert codes.shape == (2, 3, 64, 1, 1)
+    assert codes.shape == (2, 3, 35, 1, 1)
     torch.testing.assert_close(motion.decode(codes, start), start[:, None].expand_as(frames))
-    assert motion.still(start, 5).shape == (2, 5, 64, 1, 1)
+    assert motion.still(start, 5).shape == (2, 5, 35, 1, 1)
     torch.testing.assert_close(motion.still(start)[:, 0], motion.encode(start[:, None], start)[:, 0])
+
+
+def places(xy, *, dog=0.0, robot=0.0, there=True) -> Places:
+    """One frame: the robot, the dog and two objects at xy [4, 2]."""
+    heading = [torch.tensor([[math.cos(yaw), math.sin(yaw)]]) for yaw in (dog, robot)]
+    present = torch.tensor([[1.0, float(there), 1.0, 1.0]])
+    return Places(present, torch.tensor(xy)[None].float(), *heading, torch.tensor([[0.0, 1.0]]), torch.ones(1))
+
+
+def test_a_change_says_how_far_each_thing_moved_and_turned():
+    start = places([[0, 0], [1, 1], [0.5, 0], [0, 0.5]], dog=0.5)
+    then = places([[0.7, -0.7], [1.35, 1], [0.5, 0], [0, 1.0]], dog=0.5 + math.pi / 2, robot=math.pi)
+    change = codes_between(start, then)[0] * units(2)
+    expected = [0.7, -0.7, -1, 0, 0, 1, 1, 0.35, 0, -1, 1, 0, 0, 0, 0.5]
+    torch.testing.assert_close(change, torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+def test_what_is_not_there_does_not_change():
+    start, then = (places([[0, 0], [x, x], [0, 0], [0, 0]], there=False, dog=x) for x in (0.0, 1.0))
+    assert (codes_between(start, then)[0, 7:] == 0).all()
+
+
+def drawing(motion: MotionCodec, change: torch.Tensor, here: Places) -> torch.Tensor:
+    return motion.picture(change, torch.zeros(1, 12, 8, 8), here)
+
+
+@pytest.fixture
+def drawer() -> MotionCodec:
+    torch.manual_seed(0)
+    motion = MotionCodec(MotionConfig(objects=2, width=16, layers=1))
+    torch.nn.init.normal_(motion.leave.weight, std=0.5)
+    return motion
+
+
+def test_an_object_is_drawn_anew_only_where_it_moved(drawer):
+    here = places([[0, 0], [1, 1], [0.5, 0], [0, 0.5]])
+    without = Places(**{**vars(here), "present": torch.tensor([[1.0, 1.0, 0.0, 1.0]])})
+    change = torch.zeros(1, drawer.config.code)
+    torch.testing.assert_close(drawing(drawer, change, here), drawing(drawer, change, without))
+    change[0, 11] = 1.0
+    assert not torch.allclose(drawing(drawer, change, here), drawing(drawer, change, without), atol=1e-3)
+
+
+def test_a_dog_that_is_not_there_is_not_drawn_wherever_it_would_go(drawer):
+    here = places([[0, 0], [1, 1], [0.5, 0], [0, 0.5]], there=False)
+    change = torch.zeros(1, drawer.config.code)
+    moved = change.clone()
+    moved[0, 7:9] = 2.0
+    torch.testing.assert_close(drawing(drawer, change, here), drawing(drawer, moved, here))
 
 
 def test_the_context_is_shared_between_rollouts(network):

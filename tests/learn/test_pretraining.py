@@ -88,8 +88,6 @@ def test_plan_clauses_follow_the_prompt(clips):
 
 def recipes(clips):
     torch.manual_seed(0)
-    motion = MotionCodec(MotionConfig(width=16, layers=1)).requires_grad_(False)
-    clips.encode_motion(motion)
     world = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
     grounder = Grounder(width=16)
     renderer = Renderer(RendererConfig(width=16, layers=1))
@@ -168,7 +166,7 @@ def test_twins_share_their_start(clips):
 
 def test_the_value_head_learns_and_is_measured(clips):
     model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1)).eval()
-    data = value_data(model, MotionCodec(), clips, 48, layer=0, seed=0)
+    data = value_data(model, clips, 48, layer=0, seed=0)
     from rollouts.dreams.value_head import ValueHead
 
     torch.manual_seed(0)

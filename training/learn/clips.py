@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from rollouts.dreams.motion import MotionCodec
+from rollouts.dreams.motion import Places, codes_between
 from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, pool, split
 
 from .collect import read_shard
@@ -29,10 +29,9 @@ class Clips:
     """F frames and E episodes.
 
     frames uint8 [F, H, W, 3]; actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the
-    last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent;
+    last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent; held bool [F];
     episode int64 [F]; starts int64: frames from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
-    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w]; codes (after `encode_motion`) float16
-    [len(starts), T, Z, 1, 1].
+    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w].
     """
 
     frames: torch.Tensor
@@ -43,6 +42,7 @@ class Clips:
     robot: torch.Tensor
     dog: torch.Tensor
     objects: torch.Tensor
+    held: torch.Tensor
     episode: torch.Tensor
     starts: torch.Tensor
     prompt: torch.Tensor
@@ -51,7 +51,6 @@ class Clips:
     meta: list[dict]
     horizon: int
     latents: torch.Tensor | None = None
-    codes: torch.Tensor | None = None
     words: ClauseTable | None = None
 
     @property
@@ -87,21 +86,19 @@ class Clips:
             save_file({"latents": self.latents.cpu().contiguous()}, cache, metadata={"key": key})
         return self
 
-    @torch.no_grad()
-    def encode_motion(self, motion: MotionCodec, batch: int = 64) -> Clips:
-        """Fills `codes` of every clip; `encode` comes before."""
-        assert self.latents is not None
-        parts = []
-        for starts in self.starts.split(batch):
-            latents = self.latents[self.window(starts)].float()
-            parts.append(motion.encode(latents[:, 1:], latents[:, 0]).half())
-        self.codes = torch.cat(parts)
-        return self
+    def places(self, frames: torch.Tensor) -> Places:
+        """Where things are in the frames of these indices [B], as they really were."""
+        robot, dog, objects = self.robot[frames], self.dog[frames], self.objects[frames]
+        xy = torch.cat([robot[:, None, :2], dog[:, None, :2], objects], 1)
+        heading = torch.stack([dog[:, 2].cos(), dog[:, 2].sin()], -1).nan_to_num(1.0)
+        facing = torch.stack([robot[:, 2].cos(), robot[:, 2].sin()], -1)
+        return Places((~xy[..., 0].isnan()).float(), xy.nan_to_num(), heading, facing, robot[:, 3:5], self.held[frames].float())
 
     def motion(self, starts: torch.Tensor) -> torch.Tensor:
-        """Codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B]."""
-        assert self.codes is not None
-        return self.codes[torch.searchsorted(self.starts, starts)].float()
+        """Motion codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B], as things really moved."""
+        future = self.window(starts)[:, 1:]
+        codes = codes_between(self.places(starts).repeat_interleave(self.horizon), self.places(future.flatten()))
+        return codes.view(*future.shape, -1, 1, 1)
 
 
 def _cache_key(codec: torch.nn.Module, clips: Clips) -> str:
@@ -160,7 +157,8 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
     """Raises FileNotFoundError where there are no shards."""
     if not shards:
         raise FileNotFoundError("no episode shards: run collect first")
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("frames", "actions", "contact", "success", "phase", "robot", "dog", "objects", "episode")}
+    names = ("frames", "actions", "contact", "success", "phase", "robot", "dog", "objects", "held", "episode")
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     starts, meta, offset = [], [], 0
     for path in shards:
         for episode in read_shard(path):
@@ -176,6 +174,7 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
                 ("robot", episode.robot),
                 ("dog", episode.dog),
                 ("objects", episode.objects),
+                ("held", episode.held),
                 ("episode", np.full(steps + 1, len(meta), np.int64)),
             ):
                 columns[name].append(value)

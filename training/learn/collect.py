@@ -39,7 +39,7 @@ class Episode:
 
     frames uint8 [L+1, H, W, 3]; actions float32 [L, 5]; robot float32 [L+1, 5]: x, y, yaw, left arm, right arm;
     dog float32 [L+1, 3]: x, y, yaw, nan when absent; objects float32 [L+1, 12, 2]: x, y by OBJECTS, nan when absent;
-    contact bool [L]: the dog was touched in that step; success bool [L]: reached by then; phases: L phrases.
+    held bool [L+1]: the gripper holds an object; contact bool [L]: the dog was touched in that step; success bool [L]: reached by then; phases: L phrases.
     """
 
     frames: np.ndarray
@@ -47,6 +47,7 @@ class Episode:
     robot: np.ndarray
     dog: np.ndarray
     objects: np.ndarray
+    held: np.ndarray
     contact: np.ndarray
     success: np.ndarray
     phases: list[str]
@@ -103,6 +104,7 @@ def play_episode(
             [[s["objects"].get(name, nowhere)[:2] for name in OBJECTS] for s in states],
             np.float32,
         ),
+        held=np.asarray([s["held"] is not None for s in states]),
         contact=np.asarray(contact),
         success=np.asarray(success),
         phases=phases,
@@ -161,7 +163,8 @@ def _write_shard(task: tuple[Path, int, int, int]) -> None:
     )
 
 
-ARRAYS = ("frames", "actions", "robot", "dog", "objects", "contact", "success")
+ARRAYS = ("frames", "actions", "robot", "dog", "objects", "held", "contact", "success")
+PER_FRAME = ("frames", "robot", "dog", "objects", "held")  # the others are of the steps between frames
 
 
 def save_shard(path: Path, episodes: list[Episode]) -> None:
@@ -186,7 +189,7 @@ def read_shard(path: Path) -> Iterator[Episode]:
         per_frame = slice(frame, frame + steps + 1)
         per_step = slice(step, step + steps)
         yield Episode(
-            **{name: arrays[name][per_frame if name in ("frames", "robot", "dog", "objects") else per_step] for name in ARRAYS},
+            **{name: arrays[name][per_frame if name in PER_FRAME else per_step] for name in ARRAYS},
             phases=phases,
             meta=note,
         )

@@ -30,6 +30,7 @@ from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import Renderer, layout_config
 from rollouts.dreams.text import MiniLM, tabulate
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.worlds.household.camera import floor_homography
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
@@ -41,14 +42,13 @@ from .loop import Loop, LoopSettings
 from .monitor import Monitor, WorldModelMonitor
 from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 
-STAGES = ("codec", "motion", "motion_decoder", "grounder", "world_model", "renderer", "layouts", "idm", "probe")
+STAGES = ("codec", "motion", "grounder", "world_model", "renderer", "layouts", "idm", "probe")
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
 DEFAULTS = {
     "codec": LoopSettings(steps=6_000, lr=1.5e-3, ema=0.999, warmup=200),
     "motion": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.5),
-    "motion_decoder": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.8),
     "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "grounder": LoopSettings(steps=12_000, lr=1e-3, ema=0.998, warmup=60),
     "renderer": LoopSettings(steps=6_000, lr=1e-3, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
@@ -56,7 +56,7 @@ DEFAULTS = {
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "motion": 256, "motion_decoder": 256, "world_model": 128, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "motion": 128, "world_model": 128, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -115,19 +115,18 @@ def train_stage(
         if clips.latents is None:
             clips.encode(codec, cache=out / "latents.safetensors")
         if name == "motion":
-            model = MotionCodec().to(device)
+            model = MotionCodec()
+            model.homography.copy_(torch.from_numpy(floor_homography()))
+            model = model.to(device)
             recipe = MotionRecipe(model, clips, batch)
             muon = list(model.blocks)
-        elif name == "motion_decoder":
-            model = weights.load_part(out, "motion", device).train()
-            recipe = MotionRecipe(model, clips, batch, decoder_only=True)  # type: ignore[arg-type]
-            muon = list(model.blocks)  # type: ignore[arg-type]
         elif name == "world_model":
             motion: MotionCodec = weights.load_part(out, "motion", device)  # type: ignore[assignment]
-            clips.encode_motion(motion)
             model = VideoTransformer(TransformerConfig(frames=clips.horizon, channels=motion.config.code)).to(device)
             if warm:
-                before = {key: value.float() for key, value in load_file(out / f"{name}.safetensors").items()}
+                shapes = {key: value.shape for key, value in model.state_dict().items()}
+                stored = load_file(out / f"{name}.safetensors").items()
+                before = {key: value.float() for key, value in stored if value.shape == shapes.get(key)}
                 fresh = model.load_state_dict(before, strict=False).missing_keys
                 print(f"trained on from {out / name}; fresh: {', '.join(fresh) or 'nothing'}", flush=True)
             model.grounder.load_state_dict(weights.load_part(out, "grounder", device).state_dict())  # type: ignore[union-attr]
@@ -158,7 +157,7 @@ def train_stage(
     if loop.world.is_main:
         loop.log = Monitor(directory, publish=publish)
         if name == "world_model" and held is not None:
-            held.encode(codec).encode_motion(motion)
+            held.encode(codec)
             every = settings.log_every * 10
             loop.log = WorldModelMonitor(directory, held, codec, motion, lambda: loop.average, every=every, publish=publish)  # type: ignore[arg-type]
     if compiled:
@@ -166,9 +165,9 @@ def train_stage(
     average = loop.run()
     if not loop.world.is_main:
         return
-    if isinstance(recipe, (CodecRecipe, MotionRecipe)) and name != "motion_decoder":
+    if isinstance(recipe, CodecRecipe):
         recipe.normalise(average)  # type: ignore[arg-type]
-    weights.save_part(out, "motion" if name == "motion_decoder" else name, average, **base_config())
+    weights.save_part(out, name, average, **base_config())
     notes = out / f"{name}.json"
     notes.write_text(
         json.dumps(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from rollouts.dreams.codec import Codec
 from rollouts.dreams.flow import sample_times, velocity_error
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
-from rollouts.dreams.motion import MotionCodec
+from rollouts.dreams.motion import MotionCodec, codes_between
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import Renderer
 from rollouts.dreams.transformer import VideoTransformer
@@ -87,14 +89,12 @@ class CodecRecipe(nn.Module):
 
 
 class MotionRecipe(nn.Module):
-    """Reconstruction of a frame's latents from its motion code and the start frame; what moved weighs more. Noise on the codes makes
-    nearby codes decode alike, so that the flow's small errors stay small in the picture. decoder_only: codes stay what they are, so that a
-    world model of them stays valid."""
+    """The tracker learns where things are in single frames; the decoder, a frame's latents from the start frame and how things have moved
+    since. What moved weighs more. Places and codes are jittered a little, since they will be a tracker's and a dream's."""
 
-    def __init__(self, codec: MotionCodec, clips: Clips, batch: int, *, noise: float = 0.15, emphasis: float = 4.0, decoder_only: bool = False):
+    def __init__(self, codec: MotionCodec, clips: Clips, batch: int, *, emphasis: float = 4.0, jitter: float = 0.02):
         super().__init__()
-        codec.look.requires_grad_(not decoder_only)
-        self.codec, self.clips, self.batch, self.noise, self.emphasis = codec, clips, batch, noise, emphasis
+        self.codec, self.clips, self.batch, self.emphasis, self.jitter = codec, clips, batch, emphasis, jitter
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips = self.clips
@@ -102,26 +102,21 @@ class MotionRecipe(nn.Module):
         first = clips.draw(self.batch, generator)
         other = first + torch.randint(clips.horizon + 1, first.shape, generator=generator, device=first.device)
         start, latents = clips.latents[first].float(), clips.latents[other].float()
-        code = self.codec.raw_code(latents, start)
-        noise = torch.randn(code.shape, generator=generator, device=code.device) * self.noise
-        error = (self.codec.picture(code + noise, start) - latents).square()
+        before = clips.places(first)
+        codes = codes_between(before, clips.places(other))
+        codes = codes + self._normal(codes, generator) * self.jitter * (codes != 0)
+        before = replace(before, xy=before.xy + self._normal(before.xy, generator) * self.jitter)
+        error = (self.codec.picture(codes, start, before) - latents).square()
         moved = ((latents - start).square().mean(1, keepdim=True) > 0.25).float()
         weight = 1 + self.emphasis * moved
         with torch.no_grad():
             moving = (error.mean(1, keepdim=True) * moved).sum() / moved.sum().clamp(min=1)
-        return (weight * error).mean() / weight.mean(), {"mse": error.detach().mean(), "moving_mse": moving}
+        tracked, metrics = tracking(self.codec.tracker, clips, other[: max(1, self.batch // 4)], generator)
+        return (weight * error).mean() / weight.mean() + tracked, {"mse": error.detach().mean(), "moving_mse": moving, **metrics}
 
-    @torch.no_grad()
-    def normalise(self, codec: MotionCodec, pairs: int = 8192) -> None:
-        """Sets the codec's `shift` and `scale` from the data."""
-        clips = self.clips
-        assert clips.latents is not None
-        generator = torch.Generator(clips.device).manual_seed(7)
-        first = clips.draw(pairs, generator)
-        other = first + torch.randint(1, clips.horizon + 1, first.shape, generator=generator, device=first.device)
-        raw = torch.cat([codec.raw_code(clips.latents[o].float(), clips.latents[f].float()) for f, o in zip(first.split(512), other.split(512), strict=True)])
-        codec.shift.copy_(raw.mean(0))
-        codec.scale.copy_(raw.std(0).clamp(min=1e-3))
+    @staticmethod
+    def _normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator, device=like.device)
 
 
 class GroundingRecipe(nn.Module):
@@ -188,19 +183,21 @@ class WorldModelRecipe(nn.Module):
     """Flow matching of the motion codes of the future frames; the start frame is given and not part of the loss. It is jittered, or
     thousands of episodes are learned by heart."""
 
-    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3, jitter: float = 0.25):
+    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3, jitter: float = 0.25, draws: int = 3):
         super().__init__()
         self.model, self.clips, self.batch = model, clips, batch
-        self.drop_text, self.plan, self.jitter = drop_text, plan, jitter
+        self.drop_text, self.plan, self.jitter, self.draws = drop_text, plan, jitter, draws
         model.grounder.requires_grad_(False)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
-        return self.errors(starts, generator, jitter=self.jitter).mean(), {}
+        return self.errors(starts, generator, jitter=self.jitter, draws=self.draws).mean(), {}
 
-    def errors(self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None, jitter: float = 0.0) -> torch.Tensor:
-        """Unreduced velocity errors [B, T, Z, 1, 1] of the clips that begin at `starts` [B]; `times` [B] in place of drawn
-        noise levels."""
+    def errors(
+        self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None, jitter: float = 0.0, draws: int = 1
+    ) -> torch.Tensor:
+        """Unreduced velocity errors [B * draws, T, Z, 1, 1] of the clips that begin at `starts` [B]; `times` [B * draws] in place of drawn
+        noise levels. draws: of noise and level for each clip, whose context is computed once."""
         clips = self.clips
         assert clips.latents is not None
         text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator)
@@ -209,10 +206,10 @@ class WorldModelRecipe(nn.Module):
         if jitter:
             level = jitter * torch.rand(len(frames), 1, 1, 1, generator=generator, device=frames.device)
             frames = frames + level * torch.randn(frames.shape, generator=generator, device=frames.device)
-        context = self.model.encode_context(frames, text, mask, drop)
-        future = clips.motion(starts)
+        context = self.model.encode_context(frames, text, mask, drop).repeat(draws)
+        future = clips.motion(starts).repeat_interleave(draws, 0)
         noise = torch.randn(future.shape, generator=generator, device=future.device)
-        t = sample_times(len(starts), generator=generator, device=future.device) if times is None else times
+        t = sample_times(len(future), generator=generator, device=future.device) if times is None else times
         return velocity_error(self.model, future, context, noise=noise, t=t)
 
 
@@ -316,33 +313,33 @@ class IdmRecipe(nn.Module):
 
 
 class ProbeRecipe(nn.Module):
-    """Presence, floor position, dog heading and arms, from single frames."""
+    """See `tracking`."""
 
     def __init__(self, net: ProbeNet, clips: Clips, batch: int):
         super().__init__()
         self.net, self.clips, self.batch = net, clips, batch
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        clips = self.clips
-        assert clips.latents is not None
-        pick = torch.randint(len(clips.frames), (self.batch,), generator=generator, device=clips.device)
-        latents = clips.latents[pick].float()
-        # Some jitter, so that artefacts of the codec and of dreams do not decide.
-        level = 0.15 * torch.rand(self.batch, 1, 1, 1, generator=generator, device=clips.device)
-        logits, xy, pose = self.net(latents + level * torch.randn(latents.shape, generator=generator, device=clips.device))
-        dog, objects, robot = clips.dog[pick], clips.objects[pick], clips.robot[pick]
-        place = torch.cat([robot[:, None, :2], dog[:, None, :2], objects], 1)
-        present = ~place[..., 0].isnan()
-        seen = present[..., None].float()
-        presence = F.binary_cross_entropy_with_logits(logits.float(), present.float())
-        position = (F.smooth_l1_loss(xy.float(), place.nan_to_num(), beta=0.1, reduction="none") * seen).sum() / seen.sum()
-        heading = torch.stack([dog[:, 2].cos(), dog[:, 2].sin()], -1).nan_to_num()
-        turned = ((pose[:, :2].float() - heading) ** 2 * present[:, DOG, None]).mean()
-        arms = ((pose[:, 2:].float() - robot[:, 3:5]) ** 2).mean()
-        mae = ((xy.detach() - place.nan_to_num()).abs() * seen).sum((0, 2)) / (2 * seen.sum((0, 2)).clamp(min=1))
-        return presence + 4 * position + turned + 2 * arms, {
-            "presence": presence.detach(),
-            "robot_mae": mae[ROBOT],
-            "dog_mae": mae[DOG],
-            "object_mae": mae[2:].mean(),
-        }
+        pick = torch.randint(len(self.clips.frames), (self.batch,), generator=generator, device=self.clips.device)
+        return tracking(self.net, self.clips, pick, generator)
+
+
+def tracking(net: ProbeNet, clips: Clips, pick: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+    """Loss and metrics [m] of presence, floor positions, headings and arms, from the single frames `pick` [B]."""
+    assert clips.latents is not None
+    latents = clips.latents[pick].float()
+    # Some jitter, so that artefacts of the codec and of dreams do not decide.
+    level = 0.15 * torch.rand(len(pick), 1, 1, 1, generator=generator, device=clips.device)
+    logits, xy, pose = net(latents + level * torch.randn(latents.shape, generator=generator, device=clips.device))
+    there = clips.places(pick)
+    seen = there.present[..., None]
+    presence = F.binary_cross_entropy_with_logits(logits.float(), there.present)
+    position = (F.smooth_l1_loss(xy.float(), there.xy, beta=0.1, reduction="none") * seen).sum() / seen.sum()
+    turned = ((pose[:, :2].float() - there.dog_heading) ** 2 * seen[:, DOG]).mean()
+    arms = ((pose[:, 2:4].float() - there.arms) ** 2).mean()
+    loss = presence + 4 * position + turned + 2 * arms
+    if pose.shape[1] > 4:
+        facing = ((pose[:, 4:6].float() - there.robot_heading) ** 2).mean()
+        loss = loss + facing + 0.5 * ((pose[:, 6].float() - there.holds) ** 2).mean()
+    mae = ((xy.detach() - there.xy).abs() * seen).sum((0, 2)) / (2 * seen.sum((0, 2)).clamp(min=1))
+    return loss, {"presence": presence.detach(), "robot_mae": mae[ROBOT], "dog_mae": mae[DOG], "object_mae": mae[2:].mean()}

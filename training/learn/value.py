@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rollouts.dreams import weights
-from rollouts.dreams.motion import MotionCodec
+from rollouts.dreams.motion import codes_between
 from rollouts.dreams.precision import autocast
 from rollouts.dreams.transformer import VideoTransformer
 from rollouts.dreams.value_head import ValueHead, rollout_features, shared_noise
@@ -63,7 +63,7 @@ def clip_values(clips: Clips, starts: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def value_data(model: VideoTransformer, motion: MotionCodec, clips: Clips, count: int, *, layer: int, seed: int, batch: int = 64) -> ValueData:
+def value_data(model: VideoTransformer, clips: Clips, count: int, *, layer: int, seed: int, batch: int = 64) -> ValueData:
     """`count` clips (an even number): half of them random, half twins."""
     assert clips.latents is not None
     generator = torch.Generator().manual_seed(seed)
@@ -80,11 +80,12 @@ def value_data(model: VideoTransformer, motion: MotionCodec, clips: Clips, count
     noises = shared_noise(model.config.latent_shape, draws=NOISE_DRAWS)
     features = []
     for index, (part, still) in enumerate(zip(starts.split(batch), frozen.split(batch), strict=True)):
-        latents = clips.latents[clips.window(part)].float()
-        future = motion.encode(torch.where(still[:, None, None, None, None], latents[:, :1], latents[:, 1:]), latents[:, 0])
+        start = clips.latents[part].float()
+        places = clips.places(part)
+        future = torch.where(still[:, None, None, None, None], codes_between(places, places)[:, None, :, None, None], clips.motion(part))
         text, mask = clip_text(clips, part, model.config.text_tokens, plan=0.0, generator=generator)
         with autocast(clips.device):
-            context = model.encode_context(latents[:, 0], text, mask)
+            context = model.encode_context(start, text, mask)
             tokens = rollout_features(model, future, context, layer=layer, noise=noises[index % NOISE_DRAWS])
         features.append(tokens.half())
     return ValueData(torch.cat(features), target, frozen, twin)
@@ -179,7 +180,6 @@ def main() -> None:
     options = parser.parse_args()
     model = weights.load_part(options.weights, "world_model")
     codec = weights.load_part(options.weights, "codec")
-    motion = weights.load_part(options.weights, "motion")
     words = clause_table(options.clauses)
     train, held = split_shards(options.data)
     torch.manual_seed(0)
@@ -188,7 +188,7 @@ def main() -> None:
     for shards, count, seed in ((train[-options.max_shards :], options.count, 1), (held, 1500, 2)):
         clips = load_clips(shards, words, model.config.frames)  # type: ignore[union-attr, arg-type]
         clips.encode(codec)
-        sets.append(value_data(model, motion, clips, count, layer=head.layer, seed=seed))  # type: ignore[arg-type]
+        sets.append(value_data(model, clips, count, layer=head.layer, seed=seed))  # type: ignore[arg-type]
         del clips
     average = train_value_head(head, sets[0], steps=options.steps)
     figures = value_figures(average, sets[1])
