@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -137,12 +138,18 @@ class VersionsField(forms.ModelMultipleChoiceField):
 
 
 class _WithVersion(forms.Form):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    """A form with a `policy_version`. A page that shows several of them asks for the versions once and gives each the same."""
+
+    def __init__(self, *args: Any, versions: Sequence[PolicyVersion] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["policy_version"]
-        assert isinstance(field, forms.ModelChoiceField)
+        assert isinstance(field, VersionField | VersionsField)
         field.queryset = policy_versions_usable()
-        first = field.queryset.first()
+        if versions is not None:
+            field.choices = [(version.pk, field.label_from_instance(version)) for version in versions]
+            first = versions[0] if versions else None
+        else:
+            first = field.queryset.first()
         field.initial = [first] if first and isinstance(field, VersionsField) else first
 
 
