@@ -111,18 +111,21 @@ def frame_card(frame: StartFrame, twins: list[int] | None = None) -> dict[str, A
 
 
 def seen_words(probe: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the probe saw, for a table: name, probability, what was expected, whether that fits."""
+    """What the probe saw, for a table: name, probability, what was expected, whether that fits.
+
+    The probability of an object that was promised and is not seen is None: a reading lists only objects that are there (0.5 or more).
+    """
     reading, expected = probe.get("reading", {}), probe.get("expected", {})
     rows = []
-    dog = reading.get("dog", {}).get("present")
-    if dog is not None:
-        rows.append({"name": "dog", "present": dog, "expected": expected.get("dog")})
-    for name, seen in sorted(reading.get("objects", {}).items()):
-        if seen.get("present", 0) >= 0.2 or name in expected.get("objects", []):
-            wanted = True if name in expected.get("objects", []) else None
-            rows.append({"name": name, "present": seen.get("present"), "expected": wanted})
+    for name in ("robot", "dog"):
+        present = reading.get(name, {}).get("present")
+        if present is not None:
+            rows.append({"name": name, "present": present, "expected": expected.get(name)})
+    seen, promised = reading.get("objects", {}), expected.get("objects", [])
+    for name in sorted({*seen, *promised}):
+        rows.append({"name": name, "present": seen.get(name, {}).get("present"), "expected": True if name in promised else None})
     for row in rows:
-        row["ok"] = row["expected"] is None or (row["present"] >= 0.5) == row["expected"]
+        row["ok"] = row["expected"] is None or ((row["present"] or 0) >= 0.5) == row["expected"]
     return rows
 
 
