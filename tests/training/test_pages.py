@@ -102,7 +102,10 @@ def test_a_decided_round_shows_the_gate(researcher_client, decided):
     ("found", "says"),
     [
         ({"best_step": 150, "steps": 200, "stopped": "patience"}, "stopped early, at step 200 of 300, after 2 evaluations in a row that were clearly worse"),
-        ({"best_step": 150, "steps": 200, "stopped": "alarm"}, "stopped early, at step 200 of 300, after 2 evaluations in a row that raised an alarm or were clearly"),
+        (
+            {"best_step": 150, "steps": 200, "stopped": "alarm"},
+            "stopped early, at step 200 of 300, after 2 evaluations in a row that raised an alarm or were clearly",
+        ),
         ({"best_step": 150, "steps": 200, "stopped": "alarm"}, "It kept the weights of step 150."),
         ({"best_step": 0, "steps": 100, "stopped": "alarm"}, "kept the parent’s weights (step 0), so the child dreams as its parent does"),
         ({"best_step": 300, "steps": 300, "stopped": "budget"}, "ran all 300 steps. It kept the weights of step 300."),
