@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 from django.db.models import Count, Q, QuerySet
 from django.urls import reverse
 
-from rollouts import factors as scene_factors
 from rollouts.models import Scenario, ScenarioVersion, StartFrame
 
 # Bits of 64. Measured on 92 captured and generated frames of five scenarios: noise of 4 levels of 255 flips 2 in 95 % of them, and of
@@ -127,12 +125,3 @@ def seen_words(probe: dict[str, Any]) -> list[dict[str, Any]]:
     for row in rows:
         row["ok"] = row["expected"] is None or ((row["present"] or 0) >= 0.5) == row["expected"]
     return rows
-
-
-def coverage_of_frames() -> dict[str, int]:
-    """Approved captured frames per factor cell: what has been tried."""
-    cells: dict[str, int] = defaultdict(int)
-    rows = StartFrame.objects.filter(state="approved", world_spec__isnull=False).values_list("world_spec", flat=True)
-    for spec in rows:
-        cells[scene_factors.cell_of((spec or {}).get("factors", {}))] += 1
-    return dict(cells)
