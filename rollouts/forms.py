@@ -118,6 +118,10 @@ class VaryForm(forms.Form):
         return {name: self.cleaned_data[f"axis_{name}"] for name in scene_factors.CHOICES}
 
 
+def version_label(version: PolicyVersion) -> str:
+    return f"{version.name} (active)" if version.is_active else version.name
+
+
 class VersionField(forms.ModelChoiceField):
     """A version that may dream; the active one is preselected."""
 
@@ -125,7 +129,7 @@ class VersionField(forms.ModelChoiceField):
         super().__init__(PolicyVersion.objects.none(), empty_label=None, label="Policy version", **kwargs)
 
     def label_from_instance(self, obj: Any) -> str:
-        return f"{obj.name} (active)" if obj.is_active else str(obj.name)
+        return version_label(obj)
 
 
 class VersionsField(forms.ModelMultipleChoiceField):
@@ -134,7 +138,8 @@ class VersionsField(forms.ModelMultipleChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(PolicyVersion.objects.none(), label="Policy versions", widget=forms.CheckboxSelectMultiple, **kwargs)
 
-    label_from_instance = VersionField.label_from_instance
+    def label_from_instance(self, obj: Any) -> str:
+        return version_label(obj)
 
 
 class _WithVersion(forms.Form):
@@ -146,7 +151,7 @@ class _WithVersion(forms.Form):
         assert isinstance(field, VersionField | VersionsField)
         field.queryset = policy_versions_usable()
         if versions is not None:
-            field.choices = [(version.pk, field.label_from_instance(version)) for version in versions]
+            field.choices = [(version.pk, version_label(version)) for version in versions]
             first = versions[0] if versions else None
         else:
             first = field.queryset.first()
