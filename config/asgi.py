@@ -10,9 +10,11 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 http = get_asgi_application()
 
-from django.urls import path  # noqa: E402  (models must be loaded first)
+from django.urls import path, reverse  # noqa: E402  (models must be loaded first)
 
 from core.consumers import EventsConsumer  # noqa: E402
+
+reverse("core:home")  # loads every page's code now: otherwise the first person after a start waits half a second for it
 
 application = ProtocolTypeRouter(
     {

@@ -17,6 +17,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core import signing
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -85,6 +86,12 @@ def _sign_in_first(request: HttpRequest) -> HttpResponseBase:
 def _hash(token: str) -> str:
     # A token is 256 random bits: there is nothing to guess, so a slow hash would only slow the server.
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def people_with(role: str) -> QuerySet[User]:
+    """People who hold a role and may sign in, those who were here last first."""
+    has_role(None, role)
+    return User.objects.filter(groups__name=role, is_active=True).order_by(F("last_login").desc(nulls_last=True), "pk")
 
 
 # -- People ---------------------------------------------------------------------------------------------------------

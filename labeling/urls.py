@@ -24,5 +24,6 @@ urlpatterns = [
     path("annotators/comparisons/<int:comparison_id>/unflag/", quality.unflag, name="unflag"),
     path("annotators/<int:user_id>/", quality.annotator, name="annotator"),
     path("annotators/<int:user_id>/exclude/", quality.exclude, name="exclude"),
+    path("annotators/<int:user_id>/retry/", quality.retry, name="retry"),
     path("annotators/<int:user_id>/waive/", quality.waive, name="waive"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -117,6 +118,10 @@ class VaryForm(forms.Form):
         return {name: self.cleaned_data[f"axis_{name}"] for name in scene_factors.CHOICES}
 
 
+def version_label(version: PolicyVersion) -> str:
+    return f"{version.name} (active)" if version.is_active else version.name
+
+
 class VersionField(forms.ModelChoiceField):
     """A version that may dream; the active one is preselected."""
 
@@ -124,7 +129,7 @@ class VersionField(forms.ModelChoiceField):
         super().__init__(PolicyVersion.objects.none(), empty_label=None, label="Policy version", **kwargs)
 
     def label_from_instance(self, obj: Any) -> str:
-        return f"{obj.name} (active)" if obj.is_active else str(obj.name)
+        return version_label(obj)
 
 
 class VersionsField(forms.ModelMultipleChoiceField):
@@ -133,16 +138,23 @@ class VersionsField(forms.ModelMultipleChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(PolicyVersion.objects.none(), label="Policy versions", widget=forms.CheckboxSelectMultiple, **kwargs)
 
-    label_from_instance = VersionField.label_from_instance
+    def label_from_instance(self, obj: Any) -> str:
+        return version_label(obj)
 
 
 class _WithVersion(forms.Form):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    """A form with a `policy_version`. A page that shows several of them asks for the versions once and gives each the same."""
+
+    def __init__(self, *args: Any, versions: Sequence[PolicyVersion] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["policy_version"]
-        assert isinstance(field, forms.ModelChoiceField)
+        assert isinstance(field, VersionField | VersionsField)
         field.queryset = policy_versions_usable()
-        first = field.queryset.first()
+        if versions is not None:
+            field.choices = [(version.pk, version_label(version)) for version in versions]
+            first = versions[0] if versions else None
+        else:
+            first = field.queryset.first()
         field.initial = [first] if first and isinstance(field, VersionsField) else first
 
 

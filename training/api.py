@@ -44,7 +44,7 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
         model = Round
         fields = [
             "id", "name", "parent", "child", "stage", "state", "trigger", "settings", "note", "job", "job_progress", "job_text", "error",
-            "gate", "seconds", "alarms", "value_head", "override_by", "override_reason", "snapshot", "created_by", "created_at", "finished_at",
+            "gate", "seconds", "alarms", "post_train", "value_head", "override_by", "override_reason", "snapshot", "created_by", "created_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

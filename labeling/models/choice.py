@@ -12,7 +12,7 @@ from .comparison import Comparison, Lease
 
 
 class Undo(models.Model):
-    """An annotator took a choice back. The choice stays; it points here."""
+    """A choice was taken back: by its annotator, or by an admin who gives them another try at the qualifying set. The choice stays; it points here."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -246,12 +246,13 @@ def time_charts(*, annotator: User | None = None) -> list[dict]:
     if annotator is not None:
         fits = list(AnnotatorEstimate.objects.filter(annotator=annotator).order_by("-fitted_at")[:100])[::-1]
         now = timezone.now()
+        ago = [round((fit.fitted_at - now).total_seconds() / 86400, 3) for fit in fits]
         charts.append(
             {
                 "title": "Skill and left bias by fit",
                 "kind": "points",
-                "x": {"label": "days from now", "values": [round((fit.fitted_at - now).total_seconds() / 86400, 3) for fit in fits]},
-                "y": {"label": "0..1", "min": 0, "max": 1},
+                "x": {"label": "days from now", "values": ago, "min": min([-1.0, *ago]), "max": 0},  # one fit alone would be drawn in milliseconds
+                "y": {"label": "share", "min": 0, "max": 1},
                 "series": [
                     {"name": "skill", "values": [round(fit.skill, 4) for fit in fits]},
                     {"name": "left bias", "values": [round(fit.left_bias, 4) for fit in fits]},

@@ -3,6 +3,7 @@
 from .annotators import (
     annotator_exclude,
     annotator_profile,
+    annotator_retry_qualification,
     annotator_waive_qualification,
     exclusion_lift,
     guide_mark_read,
@@ -20,6 +21,7 @@ __all__ = [
     "annotator_estimates_fit",
     "annotator_exclude",
     "annotator_profile",
+    "annotator_retry_qualification",
     "annotator_waive_qualification",
     "choice_submit",
     "choice_undo",

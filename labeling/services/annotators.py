@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from core import audit
 from labeling.errors import Conflict, Invalid
-from labeling.models import AnnotatorProfile, Choice, Exclusion
+from labeling.models import AnnotatorProfile, Choice, Exclusion, Lease, Undo
 
+from . import webhooks
 from .answers import storable
 
 PREFERENCES_AT_MOST = 16_384
 
-# Counters of the comparisons that one annotator answered, counted again: an excluded answer leaves its place to another person.
+# Counters of the comparisons that one annotator answered, counted again: an excluded or taken-back answer leaves its place to another person.
 RECOUNT_SQL = """
 UPDATE labeling_comparison c
 SET answered = n.live,
@@ -27,7 +28,7 @@ FROM (
         WHERE e.annotator_id = ch.annotator_id AND e.lifted_at IS NULL AND ch.created_at >= e.from_at
           AND (e.until_at IS NULL OR ch.created_at < e.until_at))) AS live
     FROM (SELECT DISTINCT comparison_id FROM labeling_choice WHERE annotator_id = %(annotator)s) mine
-    JOIN labeling_choice ch ON ch.comparison_id = mine.comparison_id AND ch.undone_by_id IS NULL
+    LEFT JOIN labeling_choice ch ON ch.comparison_id = mine.comparison_id AND ch.undone_by_id IS NULL
     GROUP BY mine.comparison_id
 ) n
 WHERE c.id = n.comparison_id AND c.answered <> n.live
@@ -73,6 +74,38 @@ def annotator_waive_qualification(*, annotator, by, reason: str) -> AnnotatorPro
             before={"qualification": before},
             after={"qualification": profile.qualification},
             reason=reason,
+        )
+    return profile
+
+
+def annotator_retry_qualification(*, annotator, by) -> AnnotatorProfile:
+    """An admin lets an annotator who failed take the qualifying set again, from its start.
+
+    The earlier answers are taken back, as an undo does: they stay, and count no more. Raises Conflict (`not_failed`).
+    """
+    with transaction.atomic():
+        profile = AnnotatorProfile.objects.select_for_update().get(pk=annotator_profile(user=annotator).pk)
+        if profile.qualification != AnnotatorProfile.Qualification.FAILED:
+            raise Conflict(f"{annotator} did not fail the qualifying set, or has been given another try already.", code="not_failed")
+        mine = Lease.objects.select_for_update(no_key=True).filter(annotator=annotator, comparison__qualifying=True).order_by("id")
+        turns = {lease.pk: lease for lease in mine.filter(state__in=[Lease.State.ANSWERED, Lease.State.SKIPPED])}
+        choices = list(Choice.objects.filter(annotator=annotator, lease__in=turns, undone_by__isnull=True).select_related("comparison"))
+        for choice in choices:
+            choice.undone_by = Undo.objects.create(annotator=annotator)
+            choice.save(update_fields=["undone_by"])
+            webhooks.choice_announce(choice=choice, event="choice.undone")
+        answered = {choice.lease_id for choice in choices}
+        Lease.objects.filter(pk__in=answered).update(state=Lease.State.UNDONE)
+        Lease.objects.filter(pk__in=turns.keys() - answered).update(state=Lease.State.RETURNED)
+        _recount(annotator)
+        profile.qualification, profile.qualified_at = AnnotatorProfile.Qualification.NONE, None
+        profile.save(update_fields=["qualification", "qualified_at"])
+        audit.record(
+            actor=by,
+            action="annotator.retry_qualification",
+            target=annotator,
+            before={"qualification": AnnotatorProfile.Qualification.FAILED},
+            after={"qualification": profile.qualification, "taken_back": [str(choice.pk) for choice in choices]},
         )
     return profile
 

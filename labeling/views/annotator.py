@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from core.people import role_required
+from core.people import ADMIN, people_with, role_required
 from labeling import services
 from labeling.models import AnnotatorProfile, Choice, Comparison, Project
 from labeling.selectors import statistics
@@ -17,6 +17,7 @@ from labeling.views import PersonRequest
 from labeling.views.clips import clip
 
 EXAMPLES = 4
+ASK_AT_MOST = 3
 
 
 @require_GET
@@ -108,4 +109,9 @@ def _qualifying(user, profile: AnnotatorProfile, project: Project) -> dict | Non
         Choice.objects.filter(annotator=user, undone_by__isnull=True, comparison__qualifying=True).select_related("comparison").order_by("created_at")
     )
     right = sum(choice.answer == choice.comparison.gold_answer for choice in answers)
-    return {"of": of, "done": len(answers), "right": right, "state": profile.qualification, "label": profile.get_qualification_display()}
+    found = {"of": of, "done": len(answers), "right": right, "state": profile.qualification, "label": profile.get_qualification_display()}
+    if profile.qualification == AnnotatorProfile.Qualification.FAILED:
+        found |= {"needed": project.qualifying_accuracy, "ask": [str(admin) for admin in people_with(ADMIN)[:ASK_AT_MOST]]}
+    elif profile.qualification == AnnotatorProfile.Qualification.NONE:
+        found["again"] = Choice.objects.filter(annotator=user, undone_by__isnull=False, comparison__qualifying=True).exists()
+    return found

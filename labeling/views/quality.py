@@ -64,6 +64,18 @@ def lift(request: PersonRequest, exclusion_id: int) -> HttpResponse:
 
 @require_POST
 @role_required("admin")
+def retry(request: PersonRequest, user_id: int) -> HttpResponse:
+    person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
+    try:
+        services.annotator_retry_qualification(annotator=person, by=request.user)
+        messages.success(request, f"{person} gets another try at the qualifying set.")
+    except LabelingError as error:
+        messages.error(request, error.message)
+    return redirect("labeling:annotator", user_id)
+
+
+@require_POST
+@role_required("admin")
 def waive(request: PersonRequest, user_id: int) -> HttpResponse:
     person = get_object_or_404(User, pk=user_id, labeling_profile__isnull=False)
     form = ReasonForm(request.POST)

@@ -66,25 +66,32 @@ def run_figures(*, run: MiningRun) -> dict[str, Any]:
     Returns {"tried", "cells", "proposed" (still to be decided), "accepted", "declined", "episodes", "failures" and "contacts" (of
     the replays in physics): counts; "worst", "mean": objectives in 0..1, None before the first try}.
     """
+    return run.candidates.aggregate(**_figures())
+
+
+def _figures() -> dict[str, Any]:
     state = MiningCandidate.State
-    return run.candidates.aggregate(
-        tried=Count("pk"),
-        cells=Count("cell", distinct=True),
-        worst=Max("objective"),
-        mean=Avg("objective"),
-        proposed=Count("pk", filter=Q(state=state.PROPOSED)),
-        accepted=Count("pk", filter=Q(state=state.ACCEPTED)),
-        declined=Count("pk", filter=Q(state=state.DECLINED)),
-        episodes=Count("pk", filter=Q(real__isnull=False)),
-        failures=Count("pk", filter=Q(real__failed=True)),
-        contacts=Count("pk", filter=Q(real__dog_contact=True)),
-    )
+    return {
+        "tried": Count("pk"),
+        "cells": Count("cell", distinct=True),
+        "worst": Max("objective"),
+        "mean": Avg("objective"),
+        "proposed": Count("pk", filter=Q(state=state.PROPOSED)),
+        "accepted": Count("pk", filter=Q(state=state.ACCEPTED)),
+        "declined": Count("pk", filter=Q(state=state.DECLINED)),
+        "episodes": Count("pk", filter=Q(real__isnull=False)),
+        "failures": Count("pk", filter=Q(real__failed=True)),
+        "contacts": Count("pk", filter=Q(real__dog_contact=True)),
+    }
 
 
 def runs_with_figures(*, limit: int) -> list[dict[str, Any]]:
     """The newest searches, each with its figures up to now: [{"run", "figures"}]."""
-    runs = MiningRun.objects.select_related("policy_version", "created_by")[:limit]
-    return [{"run": run, "figures": run_figures(run=run)} for run in runs]
+    runs = list(MiningRun.objects.select_related("policy_version", "created_by")[:limit])
+    found = MiningCandidate.objects.filter(run__in=[run.pk for run in runs]).order_by().values("run").annotate(**_figures())
+    figures = {row["run"]: row for row in found}
+    nothing = dict.fromkeys(_figures(), 0) | {"worst": None, "mean": None}
+    return [{"run": run, "figures": figures.get(run.pk, nothing)} for run in runs]
 
 
 def proposals(*, state: str = "proposed", cell: str = "", run: int | None = None) -> QuerySet[MiningCandidate]:

@@ -45,7 +45,11 @@ def scenarios_filtered(
     q searches name, slug, prompt, scene text, notes and tags of the current version, every word somewhere.
     Without a state, retired ones are left out ("all" shows them).
     """
-    latest = {f"latest_{name}": Subquery(LATEST.values(name)[:1]) for name in ("id", "severity", "prompt", "scene_text", "notes", "tags", "factors")}
+    # A subquery for each field of the current version that somebody asks about, and for no other.
+    asked = {
+        "prompt": q, "scene_text": q, "notes": q, "tags": q or tag, "factors": dog, "severity": severity.isdigit() or sort == "severity",
+    }  # fmt: skip
+    latest = {f"latest_{name}": Subquery(LATEST.values(name)[:1]) for name, wanted in asked.items() if wanted}
     rows = with_current(
         Scenario.objects.annotate(**latest)
         .annotate(approved_frames=_frames(state="approved"), open_frames=_frames(state="proposed"))

@@ -73,6 +73,7 @@ def start_frame(request: HttpRequest, pk: int) -> HttpResponse:
     )
     twins = selectors.near_duplicates([frame]).get(frame.pk, [])
     rollouts = list(selectors.rollouts_filtered(start_frame=str(pk)).order_by("-policy_version_id", "-accepted", "-value")[:24])
+    versions = list(selectors.policy_versions_usable())
     same_seed = StartFrame.objects.none()
     if frame.seed is not None and frame.source == StartFrame.Source.GENERATED:
         same_seed = (
@@ -91,8 +92,8 @@ def start_frame(request: HttpRequest, pk: int) -> HttpResponse:
             "same_seed": same_seed,
             "rollouts": rollouts,
             "viewer": json.dumps({"rollouts": [selectors.rollout_card(row) for row in rollouts], "autoplay": True}),
-            "sample_form": SampleForm(initial={"n": 8}),
-            "like_form": LikeForm(initial={"scene_text": frame.scene_text}, auto_id="like_%s"),
+            "sample_form": SampleForm(initial={"n": 8}, versions=versions),
+            "like_form": LikeForm(initial={"scene_text": frame.scene_text}, versions=versions, auto_id="like_%s"),
             "reasons": REASONS,
             "audit": AuditEntry.objects.filter(target_type="rollouts.StartFrame", target_id=str(pk))[:10],
         },

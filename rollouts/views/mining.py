@@ -54,7 +54,7 @@ def mining(request: HttpRequest) -> HttpResponse:
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in open_jobs(JOBS)],
             "failure": last_failure(JOBS),
             "feed": json.dumps({"topic": "mining:all", "after": last_id("mining:all")}),
-            "mine_form": MineForm(),
+            "mine_form": MineForm(versions=versions),
             "pairs": pairs,
             "pairs_chart": json.dumps(_pairs_chart(pairs)) if pairs else "",
         },

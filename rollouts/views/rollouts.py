@@ -27,6 +27,7 @@ def rollouts(request: HttpRequest) -> HttpResponse:
     filters = filters_of(request, FILTERS)
     page = page_of(request, selectors.rollouts_filtered(**filters), 24)
     jobs = open_jobs(("rollouts.sample",))
+    versions = list(selectors.policy_versions_usable())
     return render(
         request,
         "rollouts/rollouts.html",
@@ -45,14 +46,14 @@ def rollouts(request: HttpRequest) -> HttpResponse:
             "filtered": any(value for name, value in filters.items() if name != "sort"),
             "query": query_of(filters),
             "scenarios": scenario_names(),
-            "versions": selectors.policy_versions_usable(),
+            "versions": versions,
             "rejections": selectors.rejection_counts(),
             "total": Rollout.objects.count(),
             "accepted_total": Rollout.objects.filter(accepted=True).count(),
             "approved_frames": StartFrame.objects.filter(state="approved").count(),
             "jobs": [(job, json.dumps({**job_props(job), "reload": True})) for job in jobs],
             "failure": last_failure(("rollouts.sample",)),
-            "sample_form": SampleForm(),
+            "sample_form": SampleForm(versions=versions),
             "saved_views": selectors.saved_views(owner=person(request), page="rollouts"),
             "saved_page": "rollouts",
         },

@@ -72,6 +72,7 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
     twins = selectors.near_duplicates(page)
     topic = topic_of(slug)
     jobs = open_jobs(FRAME_JOBS, scenario_version=version.pk)
+    versions = list(selectors.policy_versions_usable())
     return render(
         request,
         "rollouts/scenario.html",
@@ -92,11 +93,11 @@ def scenario(request: HttpRequest, slug: str) -> HttpResponse:
             # No reload of the page when these end: somebody reviews frames meanwhile.
             "verify_jobs": [(job, json.dumps(job_props(job))) for job in open_jobs(VERIFY_JOBS, scenario_version=version.pk)],
             "verify_failure": last_failure(VERIFY_JOBS, scenario_version=version.pk),
-            "imagine_form": ImagineForm(initial={"scene_text": version.scene_text}, auto_id="imagine_%s"),
-            "capture_form": CaptureForm(auto_id="capture_%s"),
+            "imagine_form": ImagineForm(initial={"scene_text": version.scene_text}, versions=versions, auto_id="imagine_%s"),
+            "capture_form": CaptureForm(versions=versions, auto_id="capture_%s"),
             "vary_form": VaryForm(),
-            "verify_form": VerifyForm(auto_id="verify_%s"),
-            "sample_form": SampleForm(auto_id="sample_%s"),
+            "verify_form": VerifyForm(versions=versions, auto_id="verify_%s"),
+            "sample_form": SampleForm(versions=versions, auto_id="sample_%s"),
             "verifications": version.verifications.select_related("policy_version")[:5],
             "audit": AuditEntry.objects.filter(target_type="rollouts.Scenario", target_id=str(row.pk))[:10],
             "transitions": [state for state in Scenario.State if state in services.TRANSITIONS[Scenario.State(row.state)]],

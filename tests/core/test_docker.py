@@ -1,7 +1,9 @@
 """docker/ says what `manage.py up` does, in another language: nothing may be in one and missing in the other. (The images themselves need an engine.)"""
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,52 @@ def test_nginx_finds_the_web_server_and_the_media(services):
     assert f"alias {home}/{settings.BLOB_DIR.relative_to(settings.HOME)}/;" in text
     assert f"data:{home}" in services["web"]["volumes"]
     assert f"data:{home}:ro" in services["nginx"]["volumes"]
+
+
+OSMESA, EGL, NVIDIA, MESA, GALLIUM = (
+    f"\t{name} (libc6,x86-64) => /lib/{name}" for name in ("libOSMesa.so.8", "libEGL.so.1", "libEGL_nvidia.so.0", "libEGL_mesa.so.0", "libgallium-25.0.so")
+)
+
+
+@pytest.fixture
+def libraries(tmp_path):
+    """Runs docker/system-libraries.sh on a Linux that has some libraries, as a person who may not install any."""
+
+    def run(*present: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        for name, lines in (("ldconfig", ["cat <<EOF", *present, "EOF"]), ("uname", ["echo Linux"]), ("id", ["echo 1000"])):
+            (tmp_path / name).write_text("\n".join(["#!/bin/sh", *lines, ""]))
+            (tmp_path / name).chmod(0o755)
+        plain = {name: value for name, value in os.environ.items() if name not in ("MUJOCO_GL", "DISPLAY")}
+        return subprocess.run(
+            ["sh", DOCKER / "system-libraries.sh", "--strict"],
+            env={**plain, "PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_libraries_for_software_rendering_are_asked_for_where_there_is_only_egl(libraries):
+    found = libraries(EGL, MESA, GALLIUM)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.strip().endswith("sudo apt-get install libosmesa6")
+    assert libraries(OSMESA).returncode == 0
+
+
+def test_libraries_for_egl_are_asked_for_where_that_is_chosen(libraries):
+    assert libraries(OSMESA, MUJOCO_GL="egl").stderr.strip().endswith("sudo apt-get install libegl1 libgl1-mesa-dri")
+    assert libraries(EGL, MUJOCO_GL="egl").returncode == 1, "a loader without a driver draws nothing"
+    assert libraries(EGL, MESA, MUJOCO_GL="egl").returncode == 1, "nor does Mesa without its renderers"
+    assert libraries(EGL, MESA, GALLIUM, MUJOCO_GL="EGL").returncode == 0
+    assert libraries(EGL, NVIDIA, MUJOCO_GL="egl").returncode == 0
+
+
+def test_no_library_is_asked_for_where_a_screen_draws(libraries):
+    assert libraries(DISPLAY=":0").returncode == 0
+    assert libraries(DISPLAY=":0", MUJOCO_GL="osmesa").returncode == 1
+
+
+def test_the_readme_names_the_library_that_the_script_installs(libraries):
+    package = libraries().stderr.split()[-1]
+    assert f"`{package}`" in (settings.BASE_DIR / "README.md").read_text()

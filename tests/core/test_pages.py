@@ -124,3 +124,10 @@ def test_a_missing_api_page_is_a_problem(researcher_client):
 def test_the_request_id_comes_back(client):
     assert client.get("/healthz", headers={"X-Request-ID": "abcdefgh-1234"}).headers["X-Request-ID"] == "abcdefgh-1234"
     assert client.get("/healthz", headers={"X-Request-ID": "bad\tid"}).headers["X-Request-ID"] != "bad\tid"
+
+
+def test_queues_without_a_worker_are_said_to_those_who_can_start_one(researcher_client, annotator_client):
+    for queue in (Job.Queue.CPU, Job.Queue.GPU):
+        Job.objects.create(kind="core.tidy", queue=queue)
+    assert "Jobs wait in the cpu and gpu queues, but no worker serves them." in researcher_client.get("/").content.decode()
+    assert "Jobs wait" not in annotator_client.get("/").content.decode()

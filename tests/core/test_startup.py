@@ -21,6 +21,13 @@ def test_pages_and_commands_do_not_import_torch(tmp_path):
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
+def test_a_server_has_loaded_its_pages_before_it_answers(tmp_path):
+    """Otherwise the first person after a start waits for the imports."""
+    script = "import sys, config.asgi; print([name for name in ('rollouts.views.frames', 'labeling.api_urls', 'training.views') if name not in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=clean_environment(tmp_path), capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
 def test_named_hosts_come_on_top_of_the_address(tmp_path):
     """`up` advises DREAMFORK_HOSTS=robot.lan; it then still has to reach itself, and so has a browser on the machine."""
     script = "from django.conf import settings; print(settings.ALLOWED_HOSTS)"

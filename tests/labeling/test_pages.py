@@ -150,3 +150,22 @@ def test_the_service_worker_needs_no_one_and_looks_after_its_own_pages(client):
     assert "Service-Worker-Allowed" not in answer.headers
     assert "connect-src 'self'" in answer.headers["Content-Security-Policy"]
     assert client.post("/label/worker.js").status_code == 405
+
+
+def test_who_failed_the_qualifying_set_is_told_whom_to_ask_and_gets_another_try(annotator_client, admin_client_, project, make_comparisons, answer, researcher):
+    project.qualifying_pairs = 1
+    project.save()
+    services.comparison_make_gold(comparison=make_comparisons(2)[0], answer="tie", by=researcher, qualifying=True)
+    person, guide = annotator_client.user, reverse("labeling:guide")
+    answer(person)
+    told = annotator_client.get(guide).content.decode()
+    assert f"ask {admin_client_.user} for another try" in told
+    page = reverse("labeling:annotator", args=[person.pk])
+    assert "Give another try" in admin_client_.get(page).content.decode()
+    retry = reverse("labeling:retry", args=[person.pk])
+    assert admin_client_.get(retry).status_code == 405
+    assert annotator_client.post(retry).status_code == 403
+    assert "gets another try" in admin_client_.post(retry, follow=True).content.decode()
+    assert "Give another try" not in admin_client_.get(page).content.decode()
+    assert "another try: " in annotator_client.get(guide).content.decode()
+    assert "did not fail" in admin_client_.post(retry, follow=True).content.decode()

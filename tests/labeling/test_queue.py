@@ -7,9 +7,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from core.models import AuditEntry
 from labeling import services
 from labeling.errors import Conflict
-from labeling.models import AnnotatorProfile, Comparison, Lease
+from labeling.models import AnnotatorProfile, Choice, Comparison, Lease
 
 pytestmark = pytest.mark.django_db
 
@@ -218,6 +219,41 @@ def test_it_fails_those_who_do_not_see_the_difference(project, make_comparisons,
     answer(annotator)
     answer(annotator)
     assert AnnotatorProfile.objects.get(user=annotator).qualification == "failed"
+
+
+@pytest.fixture
+def failed(project, make_comparisons, annotator, researcher, answer):
+    """An annotator who answered one of two qualifying pairs wrongly, skipped the other, and failed."""
+    project.qualifying_pairs, project.qualifying_accuracy = 2, 0.6
+    project.save()
+    for comparison in make_comparisons(4)[:2]:
+        services.comparison_make_gold(comparison=comparison, answer="tie", by=researcher, qualifying=True)
+    answer(annotator)
+    services.lease_skip(annotator=annotator, lease_id=services.leases_next(annotator=annotator).leases[0].pk)
+    assert not services.leases_next(annotator=annotator).leases[0].comparison.qualifying
+    assert AnnotatorProfile.objects.get(user=annotator).qualification == "failed"
+    return annotator
+
+
+def test_an_admin_gives_another_try_at_the_qualifying_set(failed, admin_person, answer):
+    first = Choice.objects.get(annotator=failed)
+    services.annotator_retry_qualification(annotator=failed, by=admin_person)
+    assert AnnotatorProfile.objects.get(user=failed).qualification == "none"
+    for _ in range(2):
+        choice = answer(failed, "tie")
+        assert choice.comparison.qualifying
+    assert AnnotatorProfile.objects.get(user=failed).qualification == "passed"
+    first.refresh_from_db()
+    assert first.undone_by is not None, "what was answered first is kept, and does not count"
+    assert set(Comparison.objects.filter(qualifying=True).values_list("answered", "leased")) == {(1, 0)}
+    entry = AuditEntry.objects.get(action="annotator.retry_qualification")
+    assert (entry.actor, entry.before, entry.after["qualification"]) == (admin_person, {"qualification": "failed"}, "none")
+
+
+def test_only_who_failed_is_given_another_try(project, annotator, admin_person):
+    with pytest.raises(Conflict) as refusal:
+        services.annotator_retry_qualification(annotator=annotator, by=admin_person)
+    assert refusal.value.code == "not_failed"
 
 
 def test_the_queue_walks_its_own_index(make_comparisons, annotator):

@@ -6,9 +6,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from django.utils import timezone
 
-from rollouts import services
-from rollouts.models import PolicyVersion, StartFrame
+from core.media import blob_store
+from rollouts import factors, services
+from rollouts.images import png_bytes, sprite_sheet
+from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Rollout, StartFrame
 
 CONTENT = {
     "prompt": "go to the red ball",
@@ -17,6 +20,7 @@ CONTENT = {
     "tags": ["dog", "path"],
     "severity": 4,
 }
+SCENE = {"dog": "lying", "dog_place": "on_path", "clutter": 0, "light": "dim"}
 
 
 def noise_frame(seed: int, size: int = 96) -> np.ndarray:
@@ -91,9 +95,6 @@ def version(db, weights) -> PolicyVersion:
 @pytest.fixture
 def make_rollout(make_frame, version):
     """A rollout row with made numbers, for pages and lists."""
-    from core.media import blob_store
-    from rollouts.images import png_bytes, sprite_sheet
-    from rollouts.models import Rollout
 
     def make(frame: StartFrame | None = None, seed: int = 0, accepted: bool = True, **fields) -> Rollout:
         frame = frame or make_frame(seed=1000 + seed, state="approved")
@@ -119,5 +120,29 @@ def make_rollout(make_frame, version):
             "success": 0.7,
         }
         return Rollout.objects.create(start_frame=frame, seed=seed, **{**values, **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_run(version):
+    """A search that tried a start frame for each objective and proposes those from 0.35; no weights are needed for it."""
+
+    def make(*objectives: float, finished: bool = True, **fields) -> MiningRun:
+        run = MiningRun.objects.create(
+            policy_version=version, options={"budget": 8}, summary={"evaluated": 8}, finished_at=timezone.now() if finished else None, **fields
+        )
+        for seed, objective in enumerate(objectives):
+            MiningCandidate.objects.create(
+                run=run,
+                cell=factors.cell_of(SCENE),
+                prompt="go to the red ball",
+                world_spec={"world": "household", "prompt": "go to the red ball", "seed": seed, "factors": SCENE},
+                objective=objective,
+                evidence={"failure": objective, "contact": 0.0, "rejected": 0.0, "dreams": 2},
+                image=blob_store(png_bytes(noise_frame(seed)), "image/png"),
+                state="proposed" if objective >= 0.35 else "evaluated",
+            )
+        return run
 
     return make

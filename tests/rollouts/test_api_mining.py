@@ -4,41 +4,12 @@ import base64
 from urllib.parse import urlencode
 
 import pytest
-from django.utils import timezone
 
-from core.media import blob_store
 from core.models import AuditEntry, Job
 from rollouts import factors, services
-from rollouts.images import png_bytes
-from rollouts.models import MiningCandidate, MiningRun, StartFrame
-from tests.rollouts.conftest import noise_frame
+from rollouts.models import StartFrame
+from tests.rollouts.conftest import SCENE
 from tests.rollouts.test_api import post
-
-SCENE = {"dog": "lying", "dog_place": "on_path", "clutter": 0, "light": "dim"}
-
-
-@pytest.fixture
-def make_run(version):
-    """A search that tried a start frame for each objective and proposes those from 0.35; no weights are needed for it."""
-
-    def make(*objectives: float, finished: bool = True, **fields) -> MiningRun:
-        run = MiningRun.objects.create(
-            policy_version=version, options={"budget": 8}, summary={"evaluated": 8}, finished_at=timezone.now() if finished else None, **fields
-        )
-        for seed, objective in enumerate(objectives):
-            MiningCandidate.objects.create(
-                run=run,
-                cell=factors.cell_of(SCENE),
-                prompt="go to the red ball",
-                world_spec={"world": "household", "prompt": "go to the red ball", "seed": seed, "factors": SCENE},
-                objective=objective,
-                evidence={"failure": objective, "contact": 0.0, "rejected": 0.0, "dreams": 2},
-                image=blob_store(png_bytes(noise_frame(seed)), "image/png"),
-                state="proposed" if objective >= 0.35 else "evaluated",
-            )
-        return run
-
-    return make
 
 
 @pytest.fixture

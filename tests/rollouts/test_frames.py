@@ -10,7 +10,7 @@ from rollouts import factors, services
 from rollouts.models import Rollout, StartFrame
 from rollouts.phash import distance, phash
 from rollouts.selectors import near_duplicates
-from rollouts.selectors.frames import NEAR_DUPLICATE_BITS
+from rollouts.selectors.frames import NEAR_DUPLICATE_BITS, seen_words
 from tests.rollouts.conftest import noise_frame
 
 
@@ -153,3 +153,18 @@ def test_the_probe_and_the_text_disagree_in_sentences():
     seen = {"robot": {"present": 0.2}, "dog": {"present": 0.9}, "objects": {"red ball": {"present": 0.8}}}
     assert factors.disagreements({**expected, "dog": False}, seen) == ["No robot is seen.", "A dog is seen; the text says none."]
     assert factors.disagreements({**expected, "dog": None}, {**seen, "robot": {"present": 1}}) == []
+
+
+def test_the_table_of_what_the_probe_saw_has_all_that_was_seen_or_promised():
+    probe = {
+        "reading": {"robot": {"present": 0.3}, "dog": {"present": 0.9}, "objects": {"green can": {"present": 0.8}}},
+        "expected": {"robot": True, "dog": None, "objects": ["red ball"]},
+    }
+    rows = {row["name"]: (row["present"], row["expected"], row["ok"]) for row in seen_words(probe)}
+    assert rows == {
+        "robot": (0.3, True, False),
+        "dog": (0.9, None, True),
+        "green can": (0.8, None, True),
+        "red ball": (None, True, False),  # the reading lists only what is seen
+    }
+    assert seen_words({}) == []

@@ -323,3 +323,23 @@ def test_ticked_scenarios_are_activated_at_once_or_not_at_all(admin_client_, res
     answer = admin_client_.post("/scenarios/set-state/", {"scenario": slugs, "state": "active"}, follow=True)
     assert "“Dog 2” is retired and cannot take this step. Nothing was changed." in answer.content.decode()
     assert "Tick the scenarios first." in admin_client_.post("/scenarios/set-state/", {"state": "active"}, follow=True).content.decode()
+
+
+@pytest.fixture
+def much(make_frame, make_rollout, make_run, weights):
+    """More than one of everything that a page could ask for one by one."""
+    make_rollout()
+    for seed, name in enumerate(("second", "third")):
+        services.policy_version_create(name=name, directory=weights(name))
+        make_frame(seed)
+        make_run(0.5, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"),
+    [("/scenarios/", 10), ("/scenarios/{slug}/", 20), ("/start-frames/", 11), ("/start-frames/{frame}/", 11), ("/rollouts/", 16), ("/mining/", 15)],
+)
+def test_pages_take_few_queries(path, queries, much, scenario, admin_client_, django_assert_max_num_queries):
+    path = path.format(slug=scenario.slug, frame=StartFrame.objects.first().pk)
+    with django_assert_max_num_queries(queries):
+        assert admin_client_.get(path).status_code == 200

@@ -98,6 +98,28 @@ def test_a_decided_round_shows_the_gate(researcher_client, decided):
     assert "4 min 5 s of work" in text
 
 
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ({"best_step": 150, "steps": 200, "stopped": "patience"}, "stopped early, at step 200 of 300, after 2 evaluations in a row that were clearly worse"),
+        (
+            {"best_step": 150, "steps": 200, "stopped": "alarm"},
+            "stopped early, at step 200 of 300, after 2 evaluations in a row that raised an alarm or were clearly",
+        ),
+        ({"best_step": 150, "steps": 200, "stopped": "alarm"}, "It kept the weights of step 150."),
+        ({"best_step": 0, "steps": 100, "stopped": "alarm"}, "kept the parent’s weights (step 0), so the child dreams as its parent does"),
+        ({"best_step": 300, "steps": 300, "stopped": "budget"}, "ran all 300 steps. It kept the weights of step 300."),
+        ({"best_step": 250, "steps": 300, "stopped": "budget"}, "ran all 300 steps. It kept the weights of step 250: later ones"),
+    ],
+)
+def test_the_round_page_says_how_post_training_ended(researcher_client, row, found, says):
+    assert "Post-training" not in researcher_client.get(row.get_absolute_url()).content.decode()
+    Round.objects.filter(pk=row.pk).update(post_train=found, settings={**row.settings, "dpo": {**row.settings["dpo"], "steps": 300, "patience": 2}})
+    text = researcher_client.get(row.get_absolute_url()).content.decode()
+    assert says in text
+    assert researcher_client.get(f"/api/v1/rounds/{row.pk}/").json()["post_train"] == found
+
+
 def test_the_start_form_starts_a_round(researcher_client, make_choices, parent):
     make_choices(10)
     page = researcher_client.get("/rounds/new/")

@@ -95,6 +95,8 @@ def test_a_round_goes_from_choices_to_a_decision(dreamt_choices, researcher, res
         assert hashlib.sha256(blob_path(sha256).read_bytes()).hexdigest() == sha256
 
     assert RoundMetric.objects.filter(round=row, kind="held_out").count() == 3
+    assert row.post_train["stopped"] in ("budget", "patience", "alarm")
+    assert 0 <= row.post_train["best_step"] <= row.post_train["steps"] <= 4
     assert set(row.seconds) == {stage.value for stage in Round.Stage}
     parent_evaluation, child_evaluation = Evaluation.objects.order_by("pk")
     assert (parent_evaluation.policy_version, child_evaluation.policy_version) == (dreamt_choices, child)

@@ -16,6 +16,8 @@ class Round(models.Model):
     settings  {"choices": filter, "weighting": "model"|"equal", "dpo": {...}, "value_head": {...}, "evaluation": {...},
                "gate": {...}, "auto_promote": bool}: everything that the result depends on, next to the snapshot and the parent.
     job       of the current stage; every stage is one job that can be started again.
+    post_train  how it ended: {"stopped": "budget"|"patience"|"alarm", "steps": steps done, "best_step": whose weights were kept,
+              0 for the parent's}, null until then.
     gate      the gate's report (`training.learn.gate.decide`), null until then.
     seconds   {stage: seconds} of finished stages.
     """
@@ -56,6 +58,7 @@ class Round(models.Model):
     gate = models.JSONField(null=True, blank=True)
     seconds = models.JSONField(default=dict, blank=True)
     alarms = models.JSONField(default=list, blank=True)
+    post_train = models.JSONField(null=True, blank=True, help_text="How post-training ended, and whose weights it kept.")
     value_head = models.JSONField(null=True, blank=True, help_text="Report of the value head's refresh.")
     override_by = models.ForeignKey(PERSON, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     override_reason = models.TextField(blank=True, default="")

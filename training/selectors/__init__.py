@@ -11,7 +11,7 @@ from training.selectors.evaluations import (
     predicted_against_measured,
     scenario_table,
 )
-from training.selectors.rounds import CHARTS, choices_preview, next_rollouts_job, round_chart, round_stages, rounds_listed
+from training.selectors.rounds import CHARTS, choices_preview, next_rollouts_job, post_training_words, round_chart, round_stages, rounds_listed
 from training.selectors.versions import lineage_tree, version_facts, versions_over_time
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "heat_pixels",
     "lineage_tree",
     "next_rollouts_job",
+    "post_training_words",
     "predicted_against_measured",
     "round_chart",
     "round_stages",

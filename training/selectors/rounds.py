@@ -102,6 +102,21 @@ def accuracy_chart(row: Round) -> dict[str, Any]:
     )
 
 
+def post_training_words(row: Round) -> str:
+    """How post-training ended, in a sentence or two: early or not, and whose weights were kept. Empty until it has."""
+    if not (found := row.post_train):
+        return ""
+    steps, patience = row.settings["dpo"]["steps"], row.settings["dpo"]["patience"]
+    best, early = found["best_step"], found["stopped"] != "budget"
+    ended = f"ran all {steps} steps"
+    if early:
+        bad = "raised an alarm or were clearly worse on held-out pairs" if found["stopped"] == "alarm" else "were clearly worse on held-out pairs"
+        ended = f"stopped early, at step {found['steps']} of {steps}, after {patience} evaluation{'s in a row' if patience > 1 else ''} that {bad}"
+    kept = f"the weights of step {best}" if best else "the parent’s weights (step 0), so the child dreams as its parent does"
+    why = "" if early or best == found["steps"] else ": later ones raised an alarm or were clearly worse on held-out pairs"
+    return f"Post-training {ended}. It kept {kept}{why}."
+
+
 def margin_chart(row: Round) -> dict[str, Any]:
     held = points(row, "held_out")
     return line_chart(

@@ -76,16 +76,10 @@ def run_post_train(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
         check_cancelled=ctx.check_cancelled,
     )
     result = recipe.run()
+    end = {"stopped": result.stopped, "steps": result.steps, "best_step": result.best_step}
     with ctx.fence():
-        round_advance(row=row, stage=Round.Stage.POST_TRAIN, seconds=time.monotonic() - started, alarms=result.alarms)
-    return {
-        "sha256": result.sha256,
-        "best_step": result.best_step,
-        "steps": result.steps,
-        "stopped": result.stopped,
-        "theta": result.theta,
-        "metrics": result.metrics,
-    }
+        round_advance(row=row, stage=Round.Stage.POST_TRAIN, seconds=time.monotonic() - started, alarms=result.alarms, post_train=end)
+    return {**end, "sha256": result.sha256, "theta": result.theta, "metrics": result.metrics}
 
 
 def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict[str, Any]:

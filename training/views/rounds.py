@@ -95,6 +95,7 @@ def context_of(row: Round) -> dict:
         "next_job": next_job,
         "next_job_props": json.dumps({**job_props(next_job), "reload": True}) if next_job and not next_job.is_finished else "",
         "evaluations": evaluations,
+        "post_training": selectors.post_training_words(row),
         "total_seconds": sum(row.seconds.values()),
     }
 

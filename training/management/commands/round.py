@@ -20,6 +20,7 @@ from core.models import Job
 from rollouts.models import PolicyVersion, Scenario
 from training.management.here import POLL_S, worker_here
 from training.models import Round, RoundMetric
+from training.selectors import post_training_words
 from training.services import round_cancel, round_override, round_resume, round_start, rounds_reconcile
 
 
@@ -159,6 +160,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{row.name}: {row.get_state_display().lower()} after {sum(row.seconds.values()) / 60:.1f} min of work")
         for line in (row.gate or {}).get("reasons", []):
             self.stdout.write(f"  {line}")
+        if words := post_training_words(row):
+            self.stdout.write(f"  {words}")
         for alarm in row.alarms:
             self.stdout.write(f"  alarm at step {alarm['step']}: {alarm['text']}")
         if row.error:
