@@ -32,7 +32,7 @@ def test_a_dream_has_the_documented_shapes(policy):
     dream = policy.dream(FRAME, PROMPT, n=2, seed=3)[1]
     assert dream.frames.shape == (13, 64, 64, 3)
     assert (dream.frames[0] == FRAME).all()
-    assert dream.latents.shape == (12, 16, 1, 1)
+    assert dream.latents.shape == (12, 35, 1, 1)
     assert dream.actions.shape == (12, 5)
     assert dream.path.shape == dream.path_pixels.shape == (13, 2)
     assert 0 <= dream.success <= 1
