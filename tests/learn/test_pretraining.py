@@ -1,7 +1,9 @@
 """Demonstrations on disk, clips, recipes and the resumable loop, on tiny networks and a few real episodes."""
 
 import json
+import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,6 +29,7 @@ from training.learn.collect import play_episode, read_shard, save_shard
 from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
 from training.learn.lerobot import export
 from training.learn.loop import Loop, LoopSettings
+from training.learn.muon import Muon
 from training.learn.pretrain import train_stage
 from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 from training.learn.value import clip_values, train_value_head, twin_starts, value_data, value_figures
@@ -214,6 +217,39 @@ def test_export_in_the_lerobot_layout(shard, tmp_path):
     video = iio.imread(tmp_path / info["video_path"].format(episode_chunk=0, episode_index=3, video_key="observation.images.room"))
     assert video.shape == stored.frames[:-1].shape
     assert np.abs(video.astype(int) - stored.frames[:-1]).mean() < 4
+
+
+def test_a_part_goes_on_from_the_one_that_is_there(clips, tmp_path):
+    weights.save_part(tmp_path, "codec", Codec(TINY_CODEC))
+    torch.manual_seed(1)
+    one = ProbeNet(entities=2 + len(OBJECTS))
+    weights.save_part(tmp_path, "probe", one)
+    settings = LoopSettings(steps=1, lr=1e-9, warmup=1, log_every=1000)
+    for warm, path in ((True, tmp_path / "warm"), (False, tmp_path / "fresh")):
+        shutil.copytree(tmp_path, path, ignore=shutil.ignore_patterns("warm", "fresh"))
+        train_stage("probe", clips, path, settings, batch=4, warm=warm)
+        same = all(torch.allclose(a, b, atol=1e-3) for a, b in zip(one.parameters(), weights.load_part(path, "probe").parameters(), strict=True))
+        assert same == warm
+
+
+def test_muon_without_bfloat16_takes_the_steps_of_torchs_own():
+    def train(kind):
+        torch.manual_seed(0)
+        layers = [torch.nn.Parameter(torch.randn(shape)) for shape in ((48, 16), (48, 16), (16, 48))]
+        optimiser = kind(layers)
+        for _ in range(4):
+            optimiser.zero_grad()
+            sum((p @ torch.randn(p.shape[1], 3)).square().sum() for p in layers).backward()
+            optimiser.step()
+        return layers, optimiser
+
+    (mine, own), (theirs, torchs) = (
+        train(kind) for kind in (lambda p: Muon(p, lr=0.01, weight_decay=0.1), partial(torch.optim.Muon, lr=0.01, adjust_lr_fn="match_rms_adamw"))
+    )
+    torch.manual_seed(0)
+    for a, b, start in zip(mine, theirs, (torch.randn(shape) for shape in ((48, 16), (48, 16), (16, 48))), strict=True):
+        assert (a - b).norm() < 0.15 * (b - start).norm()  # theirs rounds to bfloat16
+    torchs.load_state_dict(own.state_dict())
 
 
 def test_bad_loop_options_are_refused():

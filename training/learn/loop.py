@@ -19,6 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .distributed import World
+from .muon import muon
+
+_SAVE_SECONDS = 300  # a checkpoint at least so often, however long a step takes
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def optimisers(module: nn.Module, muon_modules: list[nn.Module], settings: LoopS
     fused = others[0].is_cuda if others else False
     found: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=settings.lr, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=fused)]
     if matrices:
-        found.append(torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"))
+        found.append(muon(matrices, lr=settings.muon_lr, weight_decay=settings.weight_decay))
     return found
 
 
@@ -98,6 +101,7 @@ class Loop:
         self._resume()
         settings, device = self.settings, next(self.model.parameters()).device
         began, before = time.monotonic(), self.elapsed
+        saved = began
         self.recipe.train()
         recipe = self.world.wrap(self.recipe)
         sums: dict[str, torch.Tensor] = {}
@@ -122,8 +126,9 @@ class Loop:
                 if self.world.is_main:
                     self.log(self.step, {name: float(total) / settings.log_every for name, total in sums.items()} | {"seconds": self.elapsed})
                 sums = {}
-            if self.step % settings.save_every == 0:
+            if self.step % settings.save_every == 0 or time.monotonic() - saved > _SAVE_SECONDS:
                 self.save()
+                saved = time.monotonic()
         self.save()
         return self.average
 

@@ -48,15 +48,15 @@ HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
 DEFAULTS = {
     "codec": LoopSettings(steps=6_000, lr=1.5e-3, ema=0.999, warmup=200),
-    "motion": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.998, warmup=60, decay=0.5),
-    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
+    "motion": LoopSettings(steps=6_000, lr=1e-3, muon_lr=1e-3, ema=0.995, warmup=60, decay=0.5),
+    "world_model": LoopSettings(steps=60_000, lr=6e-4, muon_lr=2e-3, ema=0.995, warmup=60, decay=0.5),
     "grounder": LoopSettings(steps=12_000, lr=1e-3, ema=0.998, warmup=60),
     "renderer": LoopSettings(steps=6_000, lr=1e-3, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "layouts": LoopSettings(steps=20_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "motion": 128, "world_model": 128, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "motion": 128, "world_model": 48, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -100,7 +100,7 @@ def train_stage(
 ) -> None:
     """Trains one part to `out/<name>.safetensors`; its checkpoints and logs lie in `out/runs/<name>`.
 
-    With `warm` the world model starts from the one that lies in `out`.
+    With `warm` the part starts from the one that lies in `out`, as far as their shapes agree; the rest of it starts fresh.
     With `held`, clips that are not trained on, the world model is validated on them as it trains. `publish(part, step,
     metrics)` is called with every line of the log.
     """
@@ -123,13 +123,8 @@ def train_stage(
         elif name == "world_model":
             motion: MotionCodec = weights.load_part(out, "motion", device)  # type: ignore[assignment]
             model = VideoTransformer(TransformerConfig(frames=clips.horizon, channels=motion.config.code)).to(device)
-            if warm:
-                shapes = {key: value.shape for key, value in model.state_dict().items()}
-                stored = load_file(out / f"{name}.safetensors").items()
-                before = {key: value.float() for key, value in stored if value.shape == shapes.get(key)}
-                fresh = model.load_state_dict(before, strict=False).missing_keys
-                print(f"trained on from {out / name}; fresh: {', '.join(fresh) or 'nothing'}", flush=True)
-            model.grounder.load_state_dict(weights.load_part(out, "grounder", device).state_dict())  # type: ignore[union-attr]
+            if not warm:  # else the grounder comes with the rest
+                model.grounder.load_state_dict(weights.load_part(out, "grounder", device).state_dict())  # type: ignore[union-attr]
             recipe = WorldModelRecipe(model, clips, batch)
             muon = list(model.blocks)
         elif name == "grounder":
@@ -152,6 +147,8 @@ def train_stage(
             recipe = ProbeRecipe(model, clips, batch)
         else:
             raise ValueError(f"stage {name!r} is not one of {', '.join(STAGES)}")
+    if warm:
+        warm_start(model, out / f"{name}.safetensors")
     directory = out / "runs" / name
     loop = Loop(recipe, model, directory, settings, muon_modules=muon, should_stop=should_stop, world=world)
     if loop.world.is_main:
@@ -186,6 +183,14 @@ def train_stage(
     )
 
 
+def warm_start(model: torch.nn.Module, path: Path) -> None:
+    """Loads what fits from a part's file. Raises FileNotFoundError where there is none."""
+    mine = model.state_dict()
+    before = {key: value.to(mine[key].dtype) for key, value in load_file(path).items() if key in mine and value.shape == mine[key].shape}
+    fresh = model.load_state_dict(before, strict=False).missing_keys
+    print(f"goes on from {path}; fresh: {', '.join(fresh) or 'nothing'}", flush=True)
+
+
 def compile_parts(model: torch.nn.Module) -> None:
     """torch.compile the methods that recipes call; a minute once, worth it on a GPU only."""
     for method in ("predict", "encode_context", "picture", "forward"):
@@ -201,9 +206,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="instead of each stage's own")
     parser.add_argument("--seconds", type=float, default=0.0, help="time limit of each stage")
     parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=1.0, help="times each stage's own learning rates")
+    parser.add_argument("--seed", type=int, default=0, help="of data and noise; another one when a part goes on with --warm")
     parser.add_argument("--clauses", type=Path, default=None, help="cache of encoded clauses")
     parser.add_argument("--max-shards", type=int, default=0)
-    parser.add_argument("--warm", action="store_true", help="the world model starts from the one in --out, if no run is under way")
+    parser.add_argument("--warm", action="store_true", help="each part starts from the one in --out, if no run is under way")
     parser.add_argument("--compile", action="store_true")
     with join_world() as world:
         run(parser.parse_args(), world)
@@ -225,7 +232,8 @@ def run(options: argparse.Namespace, world: World) -> None:
             raise SystemExit(f"stage {name!r} is not one of {', '.join(STAGES)}")
         base = DEFAULTS[name]
         limits = {"steps": options.steps or base.steps, "seconds": float(seconds or options.seconds)}
-        settings = LoopSettings(**{**vars(base), **limits, "bf16": native_bfloat16(world.device)})
+        rates = {"lr": base.lr * options.rate, "muon_lr": base.muon_lr * options.rate, "seed": options.seed}
+        settings = LoopSettings(**{**vars(base), **limits, **rates, "bf16": native_bfloat16(world.device)})
         batch = options.batch or BATCHES[name]
         train_stage(name, clips, options.out, settings, batch=batch, held=held, compiled=options.compile, warm=options.warm, world=world)
 
