@@ -1,4 +1,4 @@
-"""Does mining find failures that are real? `python -m bench.mining` prints the figures as JSON; `--out` also writes them.
+"""Does mining find failures that are real? `python -m bench.mining` writes bench/results/mining.json.
 
 Two searches with the same budget of start frames and dreams: MAP-Elites, from which the worst of each cell are proposed, and
 uniform draws over the factor cells, which are taken as they come. `--episodes` start frames of each are then played in physics,
@@ -11,73 +11,65 @@ Needs no database: weights in, numbers out.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.common import ROOT, figure, write_results
+from bench.dreams import rate
 from rollouts import factors
 from rollouts.dreams.policy import Policy
 from rollouts.mining import Search, Tried, assess, best_per_cell
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
-from training.learn.statistics import wilson
 
-BASE = Path(__file__).resolve().parent.parent / "rollouts" / "weights" / "base"
 BATCH = 8
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, default=BASE)
+    parser.add_argument("--weights", type=Path, default=ROOT / "rollouts" / "weights" / "base")
     parser.add_argument("--budget", type=int, default=400, help="start frames that each search dreams from")
     parser.add_argument("--dreams", type=int, default=4, help="dreams of each start frame")
     parser.add_argument("--episodes", type=int, default=100, help="start frames of each search that are played in physics")
     parser.add_argument("--n", type=int, default=1, help="dreams per plan in the closed loop")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
-    figures = run(Policy.load(options.weights), options)
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    began = time.time()
+    write_results("mining", run(Policy.load(options.weights), options), began)
 
 
-def run(policy: Policy, options: argparse.Namespace) -> dict[str, Any]:
-    """Search, play, compare."""
+def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Search, play, compare. Per search: failure, contact and dreamed_failure of what was played, the cells it lies in, and those of them in
+    which something really failed; the cells of all that the search tried; rank_correlation of dreamed and real failure over the uniform draws."""
     began = time.monotonic()
     mined = search(policy, "map_elites", options)
     uniform = search(policy, "uniform", options)
     searched = time.monotonic()
     chosen = {"mined": best_per_cell(mined.tried, options.episodes), "uniform": uniform.tried[: options.episodes]}
     played = {name: play(policy, tried, options.n) for name, tried in chosen.items()}
-    figures: dict[str, Any] = {"budget": options.budget, "dreams": options.dreams, "n_per_plan": options.n, "seed": options.seed}
-    for name, tried in chosen.items():
-        results = played[name]
-        failed = np.array([not result.clean_success for result in results])
-        estimate = wilson(int(failed.sum()), len(failed))
-        cells = {one.genome.cell for one in tried}
-        weak = {one.genome.cell for one, bad in zip(tried, failed, strict=True) if bad}
+    figures: dict[str, dict[str, Any]] = {}
+    for name, found in (("mined", mined), ("uniform", uniform)):
+        tried, results = chosen[name], played[name]
+        n = len(results)
+        weak = {one.genome.cell for one, result in zip(tried, results, strict=True) if not result.clean_success}
         figures |= {
-            f"{name}_episodes": len(results),
-            f"{name}_failure": round(float(failed.mean()), 4),
-            f"{name}_failure_interval": [round(estimate.low, 4), round(estimate.high, 4)],
-            f"{name}_contact": round(float(np.mean([result.dog_contact for result in results])), 4),
-            f"{name}_dreamed_failure": round(float(np.mean([one.evidence.failure for one in tried])), 4),
-            f"{name}_cells": len(cells),
-            f"{name}_cells_with_real_failures": len(weak),
+            f"{name}_failure": rate(sum(not result.clean_success for result in results), n),
+            f"{name}_contact": rate(sum(result.dog_contact for result in results), n),
+            f"{name}_dreamed_failure": figure(float(np.mean([one.evidence.failure for one in tried])), n=n, unit="share"),
+            f"{name}_cells": figure(len({one.genome.cell for one in tried}), n=n, unit=f"of {len(factors.all_cells())} cells"),
+            f"{name}_cells_tried": figure(len({one.genome.cell for one in found.tried}), n=len(found.tried), unit=f"of {len(factors.all_cells())} cells"),
+            f"{name}_cells_with_real_failures": figure(len(weak), n=n, unit="cells"),
         }
-    figures |= ratio(played, "failure", lambda result: not result.clean_success, options.seed)
-    figures |= ratio(played, "contact", lambda result: result.dog_contact, options.seed)
-    figures |= {
-        "cells_total": len(factors.all_cells()),
-        "rank_correlation": correlation(chosen["uniform"], played["uniform"]),
-        "search_seconds": round(searched - began, 1),
-        "play_seconds": round(time.monotonic() - searched, 1),
-    }
+    figures["mined_failure_ratio"] = ratio(played, lambda result: not result.clean_success, options.seed)
+    figures["mined_contact_ratio"] = ratio(played, lambda result: result.dog_contact, options.seed)
+    figures["search_seconds"] = figure(searched - began, n=2 * options.budget, unit="s")
+    figures["play_seconds"] = figure(time.monotonic() - searched, n=2 * options.episodes, unit="s")
+    told = correlation(chosen["uniform"], played["uniform"])
+    if told is not None:
+        figures["rank_correlation"] = figure(told, n=len(played["uniform"]), unit="Spearman's rho")
     return figures
 
 
@@ -105,21 +97,18 @@ def play(policy: Policy, tried: list[Tried], n: int) -> list[EpisodeResult]:
     return evaluate(policy, specs, n, seed=1)
 
 
-def ratio(played: dict[str, list[EpisodeResult]], name: str, bad: Any, seed: int, draws: int = 5000) -> dict[str, Any]:
-    """mined / uniform with a 95% bootstrap interval; half an event is added to each side, so that no draw divides by zero."""
+def ratio(played: dict[str, list[EpisodeResult]], bad: Any, seed: int, draws: int = 5000) -> dict[str, Any]:
+    """mined / uniform with a 95% bootstrap interval; half an event is added to each side, so that nothing divides by zero."""
     rng = np.random.default_rng(seed)
     mined, uniform = (np.array([bad(result) for result in played[side]], float) for side in ("mined", "uniform"))
 
-    def rate(values: np.ndarray) -> np.ndarray:
+    def drawn(values: np.ndarray) -> np.ndarray:
         picks = rng.integers(len(values), size=(draws, len(values)))
         return (values[picks].sum(1) + 0.5) / (len(values) + 1)
 
-    drawn = rate(mined) / rate(uniform)
-    exact = mined.mean() / uniform.mean() if uniform.any() else None
-    return {
-        f"mined_{name}_ratio": None if exact is None else round(float(exact), 3),
-        f"mined_{name}_ratio_interval": [round(float(v), 3) for v in np.percentile(drawn, (2.5, 97.5))],
-    }
+    low, high = np.percentile(drawn(mined) / drawn(uniform), (2.5, 97.5))
+    exact = ((mined.sum() + 0.5) / (len(mined) + 1)) / ((uniform.sum() + 0.5) / (len(uniform) + 1))
+    return figure(float(exact), n=len(mined), low=float(low), high=float(high), unit="mined / uniform")
 
 
 def correlation(tried: list[Tried], results: list[EpisodeResult]) -> float | None:

@@ -138,7 +138,7 @@ class Policy:
         world_model = VideoTransformer(TransformerConfig(channels=motion.config.code, width=32, layers=2, heads=1))
         layouts = VideoTransformer(replace(layout_config(), width=32, layers=1, heads=1))
         renderer = Renderer(RendererConfig(width=16, layers=1))
-        for network in (world_model.head, layouts.head, motion.leave):
+        for network in (world_model.head, layouts.head):
             torch.nn.init.normal_(network.weight, std=0.1)
         parts = {
             "codec": codec,

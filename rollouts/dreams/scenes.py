@@ -70,11 +70,21 @@ class Renderer(nn.Module):
                 block.modulation[[2, 5]] = 1.0  # open gates: there is no time or text to modulate these blocks
 
     def forward(self, scenes: torch.Tensor) -> torch.Tensor:
-        c = self.config
-        angles = (scenes[..., 1:3, None] * torch.tensor(_OCTAVES, device=scenes.device)).flatten(-2)
-        things = self.embed(torch.cat([scenes, angles.sin(), angles.cos()], -1)) + self.entity
-        tokens = torch.cat([self.cells.expand(len(scenes), -1, -1).to(things.dtype), things], 1)
+        return self.picture(self.tokens(self.cells.expand(len(scenes), -1, -1), self.embed(facts(scenes)) + self.entity))
+
+    def tokens(self, cells: torch.Tensor, things: torch.Tensor) -> torch.Tensor:
+        """Cells of the picture [B, h * w, D] and things [B, any, D] -> the cells once they have looked at the things."""
+        tokens = torch.cat([cells.to(things.dtype), things], 1)
         for block in self.blocks:
-            tokens, _, _ = block(tokens, tokens.new_zeros(1, 6, c.width), None, None)
-        picture = self.leave(F.layer_norm(tokens[:, : c.grid**2], (c.width,)))
-        return picture.float().transpose(1, 2).reshape(-1, c.channels, c.grid, c.grid)
+            tokens, _, _ = block(tokens, tokens.new_zeros(1, 6, self.config.width), None, None)
+        return F.layer_norm(tokens[:, : self.config.grid**2], (self.config.width,))
+
+    def picture(self, tokens: torch.Tensor) -> torch.Tensor:
+        c = self.config
+        return self.leave(tokens).float().transpose(1, 2).reshape(-1, c.channels, c.grid, c.grid)
+
+
+def facts(scenes: torch.Tensor) -> torch.Tensor:
+    """Scene tokens [B, E, FACTS] -> what `Renderer.embed` reads, [B, E, FACTS + 4 * octaves]: a place is also told by waves."""
+    angles = (scenes[..., 1:3, None] * torch.tensor(_OCTAVES, device=scenes.device)).flatten(-2)
+    return torch.cat([scenes, angles.sin(), angles.cos()], -1)

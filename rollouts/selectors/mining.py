@@ -14,6 +14,13 @@ from rollouts.models import MiningCandidate, MiningRun, PolicyVersion
 LEVELS = 5
 
 
+def version_to_show(versions: list[PolicyVersion]) -> PolicyVersion | None:
+    """Of versions in order of interest the first that was searched, or the first of all: right after a promotion the map of the version
+    before says more than an empty one."""
+    searched = set(MiningCandidate.objects.values_list("run__policy_version", flat=True).distinct())
+    return next((row for row in versions if row.pk in searched), versions[0] if versions else None)
+
+
 def cell_outcomes(*, policy_version: PolicyVersion) -> dict[str, dict[str, Any]]:
     """Per factor cell under a version: start frames tried, mean dreamed failure, real episodes and failures."""
     with connection.cursor() as cursor:

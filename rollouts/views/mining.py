@@ -17,7 +17,7 @@ from rollouts import services
 from rollouts.forms import MineForm, VerifyForm
 from rollouts.models import MiningCandidate, MiningRun, Scenario
 from rollouts.selectors import policy_versions_usable
-from rollouts.selectors.mining import coverage, proposals, run_figures, runs_with_figures, verification_pairs
+from rollouts.selectors.mining import coverage, proposals, run_figures, runs_with_figures, verification_pairs, version_to_show
 from rollouts.services.acts import submit_act
 from rollouts.services.mining import DECIDED
 from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, tell_errors
@@ -32,7 +32,8 @@ STATES = (MiningCandidate.State.PROPOSED, MiningCandidate.State.ACCEPTED, Mining
 def mining(request: HttpRequest) -> HttpResponse:
     filters = filters_of(request, ("version", "state", "cell"))
     versions = list(policy_versions_usable())
-    version = next((row for row in versions if str(row.pk) == filters["version"]), versions[0] if versions else None)
+    asked = next((row for row in versions if str(row.pk) == filters["version"]), None)
+    version = asked or version_to_show(versions)
     state = filters["state"] or "proposed"
     page = page_of(request, proposals(state=state, cell=filters["cell"]), 24)
     pairs = verification_pairs(policy_version=version) if version else []
@@ -42,6 +43,7 @@ def mining(request: HttpRequest) -> HttpResponse:
         {
             "versions": versions,
             "version": version,
+            "unsearched": versions[0] if version and not asked and version != versions[0] else None,
             "coverage": coverage(policy_version=version) if version else None,
             "page": page,
             "candidates": [candidate_row(candidate) for candidate in page],

@@ -12,7 +12,7 @@ from core.media import blob_store
 from core.models import AuditEntry, Job
 from rollouts import factors, services
 from rollouts.images import png_bytes
-from rollouts.models import MiningCandidate, MiningRun, SavedView, Scenario, StartFrame
+from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, SavedView, Scenario, StartFrame
 from tests.rollouts.conftest import CONTENT, noise_frame
 from tests.rollouts.hostile import picture
 
@@ -199,6 +199,19 @@ def test_a_search_shows_what_it_found_so_far(admin_client_, version):
     row = html.split(f'<a href="{run.get_absolute_url()}">')[1].split("</tr>")[0]
     assert re.findall(r'<td class="num">([^<]*)</td>', row) == ["3 of 8", "2", "0", "0.40"]
     assert re.findall(r"<dd>(\d+)", admin_client_.get(run.get_absolute_url()).content.decode())[:3] == ["3", "2", "0"]
+
+
+def test_right_after_a_promotion_the_map_of_the_version_before_is_shown(admin_client_, version, make_run, weights):
+    make_run(0.5, 0.6)
+    child = services.policy_version_create(name="child", directory=weights("child"))
+    PolicyVersion.objects.filter(pk=version.pk).update(is_active=False)
+    PolicyVersion.objects.filter(pk=child.pk).update(is_active=True)
+    html = admin_client_.get("/mining/").content.decode()
+    assert f"Where “{version.name}” is weak" in html
+    assert "“child” dreams now and was not searched yet" in html
+    html = admin_client_.get(f"/mining/?version={child.pk}").content.decode()
+    assert "Where “child” is weak" in html
+    assert "was not searched yet" not in html
 
 
 def test_frames_can_be_reviewed_while_episodes_run(admin_client_, scenario, version, make_frame):

@@ -30,7 +30,6 @@ from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import Renderer, layout_config
 from rollouts.dreams.text import MiniLM, tabulate
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
-from rollouts.worlds.household.camera import floor_homography
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
@@ -42,7 +41,7 @@ from .loop import Loop, LoopSettings
 from .monitor import Monitor, WorldModelMonitor
 from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 
-STAGES = ("codec", "motion", "grounder", "world_model", "renderer", "layouts", "idm", "probe")
+STAGES = ("codec", "renderer", "motion", "grounder", "world_model", "layouts", "idm", "probe")
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
@@ -56,7 +55,7 @@ DEFAULTS = {
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "motion": 128, "world_model": 48, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "motion": 48, "world_model": 48, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -106,7 +105,7 @@ def train_stage(
     """
     device = clips.device
     torch.manual_seed(settings.seed)  # the initial weights
-    muon: list = []
+    muon: list[torch.nn.Module] = []
     if name == "codec":
         model: torch.nn.Module = Codec(CodecConfig(size=clips.frames.shape[1])).to(device)
         recipe: torch.nn.Module = CodecRecipe(model, clips, batch)  # type: ignore[arg-type]
@@ -115,11 +114,10 @@ def train_stage(
         if clips.latents is None:
             clips.encode(codec, cache=out / "latents.safetensors")
         if name == "motion":
-            model = MotionCodec()
-            model.homography.copy_(torch.from_numpy(floor_homography()))
-            model = model.to(device)
+            model = MotionCodec().to(device)
+            begin_as(model.renderer, weights.load_part(out, "renderer", device))
             recipe = MotionRecipe(model, clips, batch)
-            muon = list(model.blocks)
+            muon = [model.renderer.blocks]
         elif name == "world_model":
             motion: MotionCodec = weights.load_part(out, "motion", device)  # type: ignore[assignment]
             model = VideoTransformer(TransformerConfig(frames=clips.horizon, channels=motion.config.code)).to(device)
@@ -183,12 +181,18 @@ def train_stage(
     )
 
 
+def begin_as(renderer: Renderer, trained: torch.nn.Module) -> None:
+    """Loads the weights of a renderer of whole scenes into one that is told of the first things of a scene only."""
+    state = trained.state_dict()
+    renderer.load_state_dict({**state, "entity": state["entity"][: renderer.config.entities]})
+
+
 def warm_start(model: torch.nn.Module, path: Path) -> None:
     """Loads what fits from a part's file. Raises FileNotFoundError where there is none."""
     mine = model.state_dict()
     before = {key: value.to(mine[key].dtype) for key, value in load_file(path).items() if key in mine and value.shape == mine[key].shape}
-    fresh = model.load_state_dict(before, strict=False).missing_keys
-    print(f"goes on from {path}; fresh: {', '.join(fresh) or 'nothing'}", flush=True)
+    rest = model.load_state_dict(before, strict=False).missing_keys
+    print(f"goes on from {path}: {len(before)} of {len(mine)} tensors{', not ' if rest else ''}{', '.join(rest)}", flush=True)
 
 
 def compile_parts(model: torch.nn.Module) -> None:
