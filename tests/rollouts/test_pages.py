@@ -205,7 +205,7 @@ def test_right_after_a_promotion_the_map_of_the_version_before_is_shown(admin_cl
     make_run(0.5, 0.6)
     child = services.policy_version_create(name="child", directory=weights("child"))
     PolicyVersion.objects.filter(pk=version.pk).update(is_active=False)
-    PolicyVersion.objects.filter(pk=child.pk).update(is_active=True)
+    PolicyVersion.objects.filter(pk=child.pk).update(state="promoted", is_active=True)
     html = admin_client_.get("/mining/").content.decode()
     assert f"Where “{version.name}” is weak" in html
     assert "“child” dreams now and was not searched yet" in html
