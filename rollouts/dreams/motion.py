@@ -142,7 +142,8 @@ class MotionCodec(nn.Module):
 
     def _scenes(self, codes: torch.Tensor, places: Places) -> tuple[torch.Tensor, torch.Tensor]:
         """Scene tokens (`scenes.FACTS`) [N, E, FACTS] of the start frame and of the frame with these codes. Of the start frame they tell no
-        more than what `Places` knows of places and the dog's heading: the rest can be seen in it."""
+        more than what `Places` knows of places and the dog's heading: the rest can be seen in it. What no scene has is put right, such as a
+        dreamed heading that is none: drawn as it is, it would be a blur."""
         raw = codes * units(self.config.objects, codes.device)
         heading, turn = places.dog_heading, raw[:, 9:11] + raw.new_tensor([1.0, 0.0])
         turned = torch.stack([heading[:, 0] * turn[:, 0] - heading[:, 1] * turn[:, 1], heading[:, 1] * turn[:, 0] + heading[:, 0] * turn[:, 1]], -1)
@@ -153,8 +154,9 @@ class MotionCodec(nn.Module):
         before[:, DOG, 3:5] = heading
         after = before.clone()
         after[..., 1:3] += shift
-        after[:, ROBOT, 3:8] = raw[:, 2:7]
-        after[:, DOG, 3:5] = turned
+        after[:, ROBOT, 3:5] = F.normalize(raw[:, 2:4], dim=-1)
+        after[:, ROBOT, 5:8] = raw[:, 4:7].clamp(0, 1)
+        after[:, DOG, 3:5] = F.normalize(turned, dim=-1)
         absent = torch.zeros(FACTS, device=raw.device)
         absent[0] = -1
         there = places.present[..., None] > 0.5

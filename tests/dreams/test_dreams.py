@@ -187,6 +187,14 @@ def test_a_move_is_drawn_as_the_thing_in_its_new_place(drawer):
     assert not torch.allclose(moved, drawing(drawer, codes_between(here, here), here), atol=1e-3)
 
 
+def test_a_heading_that_is_none_is_drawn_as_the_nearest_one(drawer):
+    here = places([[0, 0], [1, 1], [0.5, 0], [0, 0.5]])
+    change = codes_between(here, places([[0, 0], [1, 1], [0.5, 0], [0, 0.5]], robot=2.0))
+    faint = change.clone()
+    faint[0, 2:4] *= 0.4
+    torch.testing.assert_close(drawing(drawer, change, here), drawing(drawer, faint, here))
+
+
 def test_a_dog_that_is_not_there_is_not_drawn_wherever_it_would_go(drawer):
     here = places([[0, 0], [1, 1], [0.5, 0], [0, 0.5]], there=False)
     change = torch.zeros(1, drawer.config.code)
