@@ -9,19 +9,22 @@ import json
 
 from bench.common import RESULTS, ROOT
 
-HEAD = "# Figures\n\nMade by `python -m bench.tables` from `bench/results/`, which also says on which machine and commit each was measured.\n"
+HEAD = """# Figures
+
+Made by `python -m bench.tables` from `bench/results/`, which also says on which machine each was measured; the commit is the one that was measured.
+"""
 
 
 def rows() -> list[str]:
     """One line of Markdown for each figure of each result."""
-    lines = ["| bench | figure | value | 95 % interval or range | n |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| bench | figure | value | 95 % interval or range | n | commit |", "| --- | --- | --- | --- | --- | --- |"]
     for path in sorted(RESULTS.glob("*.json")):
         content = json.loads(path.read_text())
         if not isinstance(content, dict):  # raw rows of a bench lie there, too
             continue
         for name, row in sorted(content["figures"].items()):
             interval = "" if row.get("low") is None else f"{row['low']:.4g} .. {row['high']:.4g}"
-            lines.append(f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} |")
+            lines.append(f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} | {content['commit'][:8]} |")
     return lines
 
 
