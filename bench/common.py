@@ -82,6 +82,7 @@ def product(home: Path) -> Iterator[None]:
 
     Call before anything imports Django.
     """
+    home = home.expanduser().absolute()  # the servers' own directory is another
     os.environ["DREAMFORK_HOME"] = str(home)
     os.environ.setdefault("DREAMFORK_LOG_LEVEL", "WARNING")
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
