@@ -5,6 +5,8 @@ set -eu
 
 [ "$(uname -s)" = Linux ] || exit 0
 
+PATH="$PATH:/usr/sbin:/sbin"  # where ldconfig is, which people who are not root do not have in their PATH
+
 has() { ldconfig -p 2>/dev/null | grep -q "$1"; }
 
 case "$(printf %s "${MUJOCO_GL:-}" | tr '[:upper:]' '[:lower:]')" in
