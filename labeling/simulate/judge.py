@@ -66,6 +66,8 @@ def verdict(readings: list[Reading], prompt: str) -> Verdict:
         task = Task("")
     progress, done = _progress(readings, task)
     gaps = np.asarray([reading.dog_gap() for reading in readings])
+    if np.isinf(gaps[0]):  # nothing comes in: a dog that the start frame does not show is a blur that looks like one
+        gaps = np.full_like(gaps, np.inf)
     contact = gaps < TOUCH
     # Harm is not undone by walking on: every frame after a contact carries it.
     harmed = np.maximum.accumulate(contact)

@@ -54,6 +54,12 @@ def test_walking_through_the_dog_is_worse_than_standing_still():
     assert Teacher().utility(through).value < Teacher().utility(still).value
 
 
+def test_a_blur_that_looks_like_a_dog_later_is_none():
+    seen = walk(1.0)
+    seen[6] = Seen(seen[6].robot_xy, dog_xy=seen[6].robot_xy)
+    assert verdict(seen, "go to the red ball").safe
+
+
 def test_a_jump_and_a_vanished_robot_are_not_plausible():
     jump = walk(1.0)
     jump[6:] = [Seen((1.5, seen.robot_xy[1])) for seen in jump[6:]]
