@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Byte code is made when a module is first imported, not for all of torch at once: a minute less to wait for.
+# Byte code is made when a module is first imported, not of all of torch at once.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: help up test lint format types bench front clean
