@@ -1,10 +1,10 @@
 """What each part of the shipped policy learned, on demonstrations that no training has seen.
 
-python -m bench.parts [--episodes 200] [--weights rollouts/weights/base]
+python -m bench.parts [--episodes 300] [--weights rollouts/weights/base]
 
 Writes bench/results/parts.json: the codec's PSNR; how far off the tracker sees things and the grounder named objects; how much of what moves the
 motion codec draws wrong, given the true motion (1: as wrong as the mean frame); the world model's flow loss by noise level; and
-what the value head can tell. Values without an interval are means over the n frames or clips named.
+what the value head can tell. Values without an interval are means or, where the unit says so, medians over n.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 
-from bench import held_out
 from bench.common import ROOT, figure, write_results
 from bench.dreams import mean
+from bench.held_out import FIRST_SEED
 from rollouts.dreams.motion import codes_between
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import DOG, ROBOT
+from rollouts.worlds.household.env import HouseholdEnv
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import parse
 from training.learn.clips import Clips, load_clips
@@ -35,10 +36,10 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 def clips_of(policy: Policy, episodes: int, clauses: Path | None) -> Clips:
     """Demonstrations of all skills; seeds 2k and 2k + 1 are two from one start."""
-    env = held_out.HouseholdEnv()
+    env = HouseholdEnv()
     with tempfile.TemporaryDirectory() as directory:
         shard = Path(directory) / "shard-00000.npz"
-        save_shard(shard, [play_episode(env, held_out.FIRST_SEED + 200_000 + i) for i in range(episodes)])
+        save_shard(shard, [play_episode(env, FIRST_SEED + 200_000 + i) for i in range(episodes)])
         env.close()
         return load_clips([shard], clause_table(clauses)).encode(policy.codec)
 

@@ -22,9 +22,13 @@ def rows() -> list[str]:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):  # raw rows of a bench lie there, too
             continue
+        commit, _, changed = content["commit"].partition("-")
+        measured = commit[:8] + " + changes" * bool(changed)
         for name, row in sorted(content["figures"].items()):
             interval = "" if row.get("low") is None else f"{row['low']:.4g} .. {row['high']:.4g}"
-            lines.append(f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} | {content['commit'][:8]} |")
+            lines.append(
+                f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} | {measured} |"
+            )
     return lines
 
 

@@ -39,7 +39,7 @@ class DPOSettings:
 
     # Optimiser.
     steps: int = 60
-    # 1e-4 takes the same way in a third of the steps and ends with a held-out loss a little worse (one seed).
+    # At 1e-4 the lowest held-out loss was a little higher (0.830 against 0.818, one seed).
     learning_rate: float = 3e-5
     warmup_steps: int = 5
     weight_decay: float = 0.0
