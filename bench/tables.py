@@ -26,9 +26,7 @@ def rows() -> list[str]:
         measured = commit[:8] + " + changes" * bool(changed)
         for name, row in sorted(content["figures"].items()):
             interval = "" if row.get("low") is None else f"{row['low']:.4g} .. {row['high']:.4g}"
-            lines.append(
-                f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} | {measured} |"
-            )
+            lines.append(f"| {path.stem} | `{name}` | {row['value']:.4g} {row.get('unit') or ''} | {interval} | {row['n']} | {measured} |")
     return lines
 
 
