@@ -20,9 +20,11 @@ up: $(VENV)/installed
 	@sh docker/system-libraries.sh
 	@exec $(BIN)/python manage.py up $(UP)
 
-# Most tests run side by side, one worker per core. Those that start whole products, kill them and look at clocks have the machine to themselves.
+# Most tests run side by side, one worker per core. Those that start whole products wait more than they compute: after the others, the ones that
+# kill products run beside the ones that drive a browser, and are heard when these have ended.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-ALONE := tests/chaos tests/e2e
+LAST := tests/chaos tests/e2e
+CHAOS_LOG := $(VENV)/tests-chaos.log
 
 test: $(VENV)/installed-dev
 	@sh docker/system-libraries.sh
@@ -30,8 +32,12 @@ ifdef T
 	$(PYTEST) $(T)
 else
 	@failed=0; \
-	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore=,$(ALONE)) || failed=1; \
-	$(PYTEST) $(ALONE) || failed=1; \
+	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore=,$(LAST)) || failed=1; \
+	$(PYTEST) tests/chaos >$(CHAOS_LOG) 2>&1 & chaos=$$!; \
+	trap 'kill $$chaos' INT TERM; \
+	$(PYTEST) tests/e2e || failed=1; \
+	wait $$chaos || failed=1; \
+	cat $(CHAOS_LOG); \
 	exit $$failed
 endif
 

@@ -82,6 +82,16 @@ def test_windows_never_cross_episodes(clips):
     assert (clips.episode[window] == clips.episode[window[:, :1]]).all()
 
 
+def test_frames_are_seen_alike_encoded_before_or_when_asked_for(shard, words):
+    torch.manual_seed(0)
+    codec, pick = Codec(TINY_CODEC), torch.tensor([3, 0, 17])
+    later = load_clips([shard], words)
+    later.codec = codec
+    asked = later.seen(pick)
+    assert later.latents is None
+    torch.testing.assert_close(later.encode(codec).seen(pick), asked, atol=5e-3, rtol=5e-3)  # kept as float16
+
+
 def test_plan_clauses_follow_the_prompt(clips):
     starts = clips.starts[:4]
     _, plain = clip_text(clips, starts, 20, plan=0.0)

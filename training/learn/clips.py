@@ -31,7 +31,8 @@ class Clips:
     frames uint8 [F, H, W, 3]; actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the
     last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent; held bool [F];
     episode int64 [F]; starts int64: frames from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
-    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w].
+    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w]; codec: what `seen` encodes with where nothing
+    is encoded yet.
     """
 
     frames: torch.Tensor
@@ -52,6 +53,7 @@ class Clips:
     horizon: int
     latents: torch.Tensor | None = None
     words: ClauseTable | None = None
+    codec: torch.nn.Module | None = None
 
     @property
     def device(self) -> torch.device:
@@ -85,6 +87,15 @@ class Clips:
         if cache is not None:
             save_file({"latents": self.latents.cpu().contiguous()}, cache, metadata={"key": key})
         return self
+
+    @torch.no_grad()
+    def seen(self, frames: torch.Tensor) -> torch.Tensor:
+        """Latents float32 [B, C, h, w] of the frames of these indices [B]: from `latents`, or encoded now. The latter is for whoever
+        needs few of many frames, such as the world model, which is shown the first frame of each clip only."""
+        if self.latents is not None:
+            return self.latents[frames].float()
+        assert self.codec is not None, "neither latents nor a codec: call encode"
+        return self.codec.encode(self.frames[frames]).float()
 
     def places(self, frames: torch.Tensor) -> Places:
         """Where things are in the frames of these indices [B], as they really were."""

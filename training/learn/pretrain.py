@@ -111,7 +111,8 @@ def train_stage(
         recipe: torch.nn.Module = CodecRecipe(model, clips, batch)  # type: ignore[arg-type]
     else:
         codec = weights.load_part(out, "codec", device)
-        if clips.latents is None:
+        clips.codec = codec
+        if clips.latents is None and name != "world_model":  # which looks at one frame of each clip, and takes fresh data with every run
             clips.encode(codec, cache=out / "latents.safetensors")
         if name == "motion":
             model = MotionCodec().to(device)

@@ -201,10 +201,9 @@ class WorldModelRecipe(nn.Module):
         """Unreduced velocity errors [B * draws, T, Z, 1, 1] of the clips that begin at `starts` [B]; `times` [B * draws] in place of drawn
         noise levels. draws: of noise and level for each clip, whose context is computed once."""
         clips = self.clips
-        assert clips.latents is not None
         text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator)
         drop = torch.rand(len(starts), generator=generator, device=starts.device) < self.drop_text
-        frames = clips.latents[starts].float()
+        frames = clips.seen(starts)
         if jitter:
             level = jitter * torch.rand(len(frames), 1, 1, 1, generator=generator, device=frames.device)
             frames = frames + level * torch.randn(frames.shape, generator=generator, device=frames.device)
