@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 # Prior of a person one knows nothing of: skill about 0.85, no bias; both wide enough that twenty answers outweigh them.
 SKILL_LOGIT_MEAN, SKILL_LOGIT_SD = 1.7, 1.2
@@ -88,6 +87,8 @@ def fit_annotators(observations: Sequence[Observation], gold: Sequence[tuple[int
         return float(loss), gradient
 
     start = np.concatenate([np.zeros(count), np.full(crowd, SKILL_LOGIT_MEAN), np.zeros(crowd)])
+    from scipy.optimize import minimize  # half a second to import, which every process that starts would wait for
+
     theta = minimize(negative_log_posterior, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
     skill, bias = _sigmoid(theta[count : count + crowd]), _sigmoid(theta[count + crowd :])
     answers = np.bincount(who, minlength=crowd)

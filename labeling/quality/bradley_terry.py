@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 # Scores are shown on the scale that people know from chess: 400 points are odds of ten to one.
 POINTS = 400 / np.log(10)
@@ -90,6 +89,8 @@ def _fit(kinds: np.ndarray, counts: np.ndarray, size: int, start: np.ndarray | N
 
     start = np.concatenate([np.zeros(size), [-1.0]]) if start is None else start
     bounds = [(None, None)] * size + [(-6.0, 2.0)]
+    from scipy.optimize import minimize  # half a second to import, which every process that starts would wait for
+
     theta = minimize(negative_log_posterior, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     centred = theta[:size] - theta[:size].mean()
     return CENTRE + POINTS * centred, theta
