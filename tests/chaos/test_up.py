@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from core.management.commands.up import Command
+from core.supervisor.up import Up
 from tests.chaos.stack import MANAGE, ROOT, Stack, clean_environment, free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -23,6 +25,30 @@ def refused(home, *arguments: str, **settings: str) -> str:
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line and " | " not in line]
     assert len(lines) == 1, lines
     return lines[0]
+
+
+@pytest.fixture
+def refused_here(monkeypatch, settings, capsys):
+    """As `refused`, from the command line on down, but in this process: starting one costs seconds, and `refused` shows that one ends so too."""
+
+    def refuse(home, *arguments: str) -> str:
+        async def not_refused(self) -> int:
+            raise AssertionError("it was not refused")
+
+        monkeypatch.setattr(Up, "_run", not_refused)
+        monkeypatch.setenv("DREAMFORK_URL", "http://127.0.0.1")  # `up` sets it where nobody has
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            monkeypatch.delenv(name, raising=False)
+        settings.HOME = home
+        with pytest.raises(SystemExit) as end:
+            Command().run_from_argv(["manage.py", "up", "--no-demo", *arguments])
+        assert end.value.code not in (0, None)
+        said = capsys.readouterr()
+        lines = (said.out + said.err).splitlines()
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return refuse
 
 
 def test_it_leaves_nothing_behind(tmp_path):
@@ -54,18 +80,18 @@ def test_a_second_one_says_that_one_runs(stack):
     assert refused(stack.home, "--port", str(free_port())) == sentence
 
 
-def test_it_says_that_the_port_is_taken(tmp_path):
+def test_it_says_that_the_port_is_taken(tmp_path, refused_here):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         sentence = f"CommandError: Cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with --port."
-        assert refused(tmp_path, "--port", str(port)) == sentence
+        assert refused_here(tmp_path, "--port", str(port)) == sentence
 
 
-def test_it_refuses_a_directory_of_another_version(tmp_path):
+def test_it_refuses_a_directory_of_another_version(tmp_path, refused_here):
     (tmp_path / "LAYOUT").write_text("99\n")
-    assert "was made by another version of Dreamfork (layout 99, this one reads 1)" in refused(tmp_path, "--port", str(free_port()))
+    assert "was made by another version of Dreamfork (layout 99, this one reads 1)" in refused_here(tmp_path, "--port", str(free_port()))
 
 
 def test_it_refuses_the_database_of_another_postgres(tmp_path):
@@ -110,15 +136,15 @@ def test_it_refuses_a_data_directory_that_is_a_file(tmp_path):
     assert refused(tmp_path / "var", "--port", str(free_port())) == sentence
 
 
-def test_it_refuses_a_bad_port(tmp_path):
-    assert refused(tmp_path, "--port", "99999") == "CommandError: --port 99999 is not a port; expected 1 to 65535."
+def test_it_refuses_a_bad_port(tmp_path, refused_here):
+    assert refused_here(tmp_path, "--port", "99999") == "CommandError: --port 99999 is not a port; expected 1 to 65535."
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_it_says_that_the_disk_is_full(tmp_path):
+def test_it_says_that_the_disk_is_full(tmp_path, refused_here):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(tmp_path)], capture_output=True).returncode:
         pytest.skip("this machine does not let tests mount a disk")
     try:
-        assert refused(tmp_path, "--port", str(free_port())).startswith("CommandError: Only 3")
+        assert refused_here(tmp_path, "--port", str(free_port())).startswith("CommandError: Only 3")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
