@@ -13,7 +13,6 @@ from rest_framework.response import Response
 
 from core.api.permissions import HasRole
 from core.api.problems import Problem
-from core.jobs import submit
 from rollouts import services
 from rollouts.api_common import MAX_ID, CuratesOrReads, JobAnswer, accepted, active_version, checked, person, problem, version_asked
 from rollouts.models import PolicyVersion, Rollout, Scenario, ScenarioVersion, StartFrame
@@ -225,7 +224,7 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         open_frames = StartFrame.objects.filter(pk__in=data["start_frames"], state="approved").count()
         if open_frames != len(set(data["start_frames"])):
             raise Problem(409, "frame_not_approved", "Only approved start frames are sampled; some of these are not.")
-        return accepted(submit(kind="rollouts.sample", params={**data, "policy_version": version.pk}, created_by=person(request)))
+        return accepted(submit_act(kind="rollouts.sample", params={**data, "policy_version": version.pk}, by=person(request), target=version))
 
 
 class PolicyVersionSerializer(serializers.ModelSerializer[PolicyVersion]):

@@ -60,7 +60,7 @@ class JobViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gene
     def retry(self, request: Request, pk: str) -> Response:
         """Run a failed or cancelled job again."""
         try:
-            return Response(self.get_serializer(job_retry(job=self.get_object())).data)
+            return Response(self.get_serializer(job_retry(job=self.get_object(), by=request.user)).data)
         except ValueError as error:
             raise Problem(409, "not_retryable", str(error)) from error
 

@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from core.audit import record
 from core.events import publish
 from core.jobs.registry import kind_get
 from core.models import Job, User
@@ -148,17 +149,26 @@ def job_cancel(*, job: Job, by: User | AnonymousUser | None) -> Job:
     current = Job.objects.select_for_update().get(pk=job.pk)
     if current.is_finished or current.cancel_requested_at is not None:
         return current
+    before = current.state
     current.cancel_requested_at, current.cancel_requested_by = timezone.now(), by if isinstance(by, User) else None
     if current.state == Job.State.QUEUED:
         current.state, current.finished_at = Job.State.CANCELLED, current.cancel_requested_at
     current.save(update_fields=["cancel_requested_at", "cancel_requested_by", "state", "finished_at"])
     publish(current.topic, "cancelled" if current.is_finished else "cancel_requested", {"state": current.state})
+    if current.cancel_requested_by is not None:
+        record(
+            actor=current.cancel_requested_by,
+            action="job.cancel",
+            target=current,
+            before={"state": before},
+            after={"state": current.state, "cancel_requested": True},
+        )
     return current
 
 
 @transaction.atomic
-def job_retry(*, job: Job) -> Job:
-    """Queue a failed or cancelled job again, with all of its attempts.
+def job_retry(*, job: Job, by: User | AnonymousUser | None = None) -> Job:
+    """Queue a failed or cancelled job again, with all of its attempts. The audit log keeps who asked for it.
 
     Raises:
         ValueError: it has not failed or been cancelled.
@@ -166,12 +176,15 @@ def job_retry(*, job: Job) -> Job:
     current = Job.objects.select_for_update().get(pk=job.pk)
     if not current.can_retry:
         raise ValueError(f"Only a failed or cancelled job can run again; this one is {current.state}.")
+    before = {"state": current.state, "error": current.error}
     current.state, current.attempt, current.finished_at, current.started_at = Job.State.QUEUED, 0, None, None
     current.cancel_requested_at = current.cancel_requested_by = current.run_after = None
     current.progress, current.progress_text, current.error, current.traceback = 0.0, "", "", ""
     current.woken_at = timezone.now()
     current.save()
     publish(current.topic, "queued", {"state": current.state})
+    if isinstance(by, User):
+        record(actor=by, action="job.retry", target=current, before=before, after={"state": current.state})
     transaction.on_commit(lambda: wake(current))
     return current
 

@@ -62,7 +62,7 @@ def cancel(request: PersonRequest, job_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def retry(request: PersonRequest, job_id: uuid.UUID) -> HttpResponse:
     try:
-        return redirect(job_retry(job=_job(request, job_id)))
+        return redirect(job_retry(job=_job(request, job_id), by=request.user))
     except ValueError as problem:
         raise BadRequest(str(problem)) from problem
 

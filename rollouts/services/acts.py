@@ -13,7 +13,7 @@ from core.models import Job, User
 
 
 def submit_act(*, kind: str, params: dict[str, Any], by: User, target: Model) -> Job:
-    """Submit a job that an admin asked for, and keep in the audit log who started what on which object."""
+    """Submit a job that a person asked for, and keep in the audit log who started what on which object."""
     with transaction.atomic():
         job = submit(kind=kind, params=params, created_by=by)
         audit.record(actor=by, action=f"{kind}.start", target=target, after={**params, "job": str(job.pk)})

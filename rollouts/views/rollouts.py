@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from core.jobs import submit
 from core.people import role_required
 from rollouts import selectors
 from rollouts.forms import SampleForm
 from rollouts.models import Rollout, Scenario, StartFrame
+from rollouts.services.acts import submit_act
 from rollouts.views.common import filters_of, job_props, last_failure, open_jobs, page_of, person, query_of, scenario_names, tell_errors
 
 FILTERS = ("scenario", "version", "accepted", "start_frame", "check", "q", "sort")
@@ -133,7 +133,7 @@ def rollouts_sample(request: HttpRequest) -> HttpResponse:
             used = Rollout.objects.filter(start_frame__in=frames, policy_version=version).aggregate(last=Max("seed"))["last"]
             seed = 0 if used is None else used + 1
         params = {"start_frames": frames, "policy_version": version.pk, "n": data["n"], "seed": seed, "prompt": data["prompt"].strip()}
-        job = submit(kind="rollouts.sample", params=params, created_by=person(request))
+        job = submit_act(kind="rollouts.sample", params=params, by=person(request), target=version)
     names = ", ".join(version.name for version in data["policy_version"])
     messages.info(request, f"Sampling {data['n']} rollouts of {len(frames)} start frame{'s' if len(frames) != 1 else ''} under {names}.")
     return redirect(target if back else job)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.jobs import JobContext, JobLeaseLost, JobProblem, job, job_cancel, job_retry, submit
 from core.jobs.registry import _kinds
 from core.jobs.services import job_claim, job_finish, job_heartbeat, job_requeue, jobs_sweep, jobs_wake_waiting
-from core.models import Event, Job
+from core.models import AuditEntry, Event, Job
 from core.tasks import run_next
 
 pytestmark = pytest.mark.django_db
@@ -150,6 +150,8 @@ def test_it_cancels_a_waiting_job_at_once(researcher):
     job = job_cancel(job=submit(kind="t.add"), by=researcher)
     assert job.state == "cancelled"
     assert "by rob" in job.explanation
+    entry = AuditEntry.objects.get(action="job.cancel", target_id=str(job.pk))
+    assert (entry.actor_name, entry.before["state"], entry.after["state"]) == ("rob", "queued", "cancelled")
     assert job_claim(queue="cpu", worker="w") is None
 
 
@@ -166,11 +168,15 @@ def test_it_cancels_a_running_job_at_its_next_look(run_job, researcher):
 def test_it_does_not_cancel_a_finished_job(run_job, researcher):
     finished = run_job(submit(kind="t.add", params={"a": 1, "b": 2}))
     assert job_cancel(job=finished, by=researcher).state == "succeeded"
+    assert not AuditEntry.objects.filter(action="job.cancel").exists()
 
 
-def test_it_runs_a_failed_job_again(run_job):
-    again = job_retry(job=run_job(submit(kind="t.fail")))
+def test_it_runs_a_failed_job_again(run_job, researcher):
+    failed = run_job(submit(kind="t.fail"))
+    again = job_retry(job=failed, by=researcher)
     assert (again.state, again.attempt, again.error) == ("queued", 0, "")
+    entry = AuditEntry.objects.get(action="job.retry", target_id=str(failed.pk))
+    assert (entry.actor_name, entry.before) == ("rob", {"state": "failed", "error": failed.error})
 
 
 def test_it_refuses_to_run_a_succeeded_job_again(run_job):

@@ -65,6 +65,7 @@ def test_imagining_and_sampling_answer_with_a_job(admin_client_, researcher_clie
     approved = make_frame(seed=9, state="approved")
     response = post(researcher_client, "rollouts/sample/", {"start_frames": [approved.pk], "n": 4})
     assert response.status_code == 202
+    assert AuditEntry.objects.get(action="rollouts.sample.start").after["start_frames"] == [approved.pk]
     assert post(researcher_client, "rollouts/sample/", {**body, "policy_version": 10**6}).json()["code"] == "no_version"
 
 
