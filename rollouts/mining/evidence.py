@@ -11,8 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from rollouts.dreams.policy import Policy
 
-# Of a dream's failure probability: how much the dreams' disagreement counts on top (an unsure policy is worth a look).
+# How much the dreams' disagreement counts on top of the dreamed failure rate (an unsure policy is worth a look), and how much the share
+# of dreams that the kinematic check rejects (a motion that the robot could not make is no plan, whatever it shows).
 SPREAD_WEIGHT = 0.25
+REJECTED_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Evidence:
 
     @property
     def objective(self) -> float:
-        """0 (surely succeeds) .. 1 (surely fails): the dreamed failure rate, plus a share of the dreams' disagreement."""
-        return float(min(1.0, max(0.0, self.failure + SPREAD_WEIGHT * self.spread)))
+        """0 (surely succeeds) .. 1 (surely fails): the dreamed failure rate, plus shares of the dreams' disagreement and of those rejected."""
+        return float(min(1.0, max(0.0, self.failure + SPREAD_WEIGHT * self.spread + REJECTED_WEIGHT * self.rejected)))
 
     def to_dict(self) -> dict[str, Any]:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}

@@ -5,6 +5,7 @@ import pytest
 
 from rollouts import factors
 from rollouts.mining import Genome, Search, Tried, assess, best_per_cell, dreamed_contact, evidence_of
+from rollouts.mining.evidence import REJECTED_WEIGHT
 
 
 def weakness(genome: Genome) -> float:
@@ -97,6 +98,13 @@ def test_evidence_counts_contact_as_failure_and_adds_doubt():
     assert evidence.rejected == pytest.approx(1 / 3)
     assert evidence.failure == pytest.approx((0.1 + 1.0 + 0.5) / 3)
     assert evidence.failure < evidence.objective <= 1
+
+
+def test_dreams_that_the_kinematic_check_rejects_make_a_start_frame_worse():
+    numbers = {"successes": [0.9, 0.7], "contacts": [False, False]}
+    kept, broken = (evidence_of(accepted=[True, accepted], **numbers) for accepted in (True, False))
+    assert (kept.failure, kept.spread) == (broken.failure, broken.spread)
+    assert broken.objective == pytest.approx(kept.objective + REJECTED_WEIGHT / 2)
 
 
 def test_evidence_needs_dreams():
