@@ -101,8 +101,8 @@ def runs_with_figures(*, limit: int) -> list[dict[str, Any]]:
     return [{"run": run, "figures": figures.get(run.pk, nothing)} for run in runs]
 
 
-def proposals(*, state: str = "proposed", cell: str = "", run: int | None = None) -> QuerySet[MiningCandidate]:
-    """Candidates in a state, the worst dreams first."""
+def proposals(*, state: str = "proposed", cell: str = "", run: int | None = None, version: PolicyVersion | None = None) -> QuerySet[MiningCandidate]:
+    """Candidates in a state, the worst dreams first; with `version` those that it dreamed."""
     rows = MiningCandidate.objects.select_related("run__policy_version", "image", "strip", "start_frame")
     if state in MiningCandidate.State.values:
         rows = rows.filter(state=state)
@@ -110,6 +110,8 @@ def proposals(*, state: str = "proposed", cell: str = "", run: int | None = None
         rows = rows.filter(cell=cell)
     if run is not None:
         rows = rows.filter(run_id=run)
+    if version is not None:
+        rows = rows.filter(run__policy_version=version)
     return rows.order_by("-objective", "id")
 
 

@@ -35,7 +35,7 @@ def mining(request: HttpRequest) -> HttpResponse:
     asked = next((row for row in versions if str(row.pk) == filters["version"]), None)
     version = asked or version_to_show(versions)
     state = filters["state"] or "proposed"
-    page = page_of(request, proposals(state=state, cell=filters["cell"]), 24)
+    page = page_of(request, proposals(state=state, cell=filters["cell"], version=asked), 24)
     pairs = verification_pairs(policy_version=version) if version else []
     return render(
         request,
@@ -43,6 +43,8 @@ def mining(request: HttpRequest) -> HttpResponse:
         {
             "versions": versions,
             "version": version,
+            # What a link to other proposals has to keep: the version that was asked for, whose map is shown and whose candidates are listed.
+            "keep": f"&version={asked.pk}" if asked else "",
             "unsearched": versions[0] if version and not asked and version != versions[0] else None,
             "coverage": coverage(policy_version=version) if version else None,
             "page": page,

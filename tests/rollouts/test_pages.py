@@ -214,6 +214,24 @@ def test_right_after_a_promotion_the_map_of_the_version_before_is_shown(admin_cl
     assert "was not searched yet" not in html
 
 
+def test_a_cell_of_the_map_leads_to_the_candidates_that_it_counts(admin_client_, version, make_run, weights):
+    """Two versions were searched in one cell: the map of one counts its own candidates, and its link shows no others."""
+    own = make_run(0.5, 0.6)
+    child = services.policy_version_create(name="child", directory=weights("child"))
+    others = make_run(0.7, 0.8, 0.9)
+    MiningRun.objects.filter(pk=others.pk).update(policy_version=child)
+    every = admin_client_.get("/mining/").content.decode()
+    assert every.count("<article") == 5
+    assert every.count("<dd>child</dd>") == 3
+    link = unescape(re.search(r'<a href="([^"]*)#proposals" class="badge [^"]*">\d+%</a> <span class="small muted">\(2\)', every)[1])
+    html = admin_client_.get(f"/mining/{link}").content.decode()
+    assert f"Where “{version.name}” is weak" in html
+    ids = {int(one) for one in re.findall(r'name="candidate" value="(\d+)"', html)}
+    assert ids == set(own.candidates.values_list("pk", flat=True))
+    for tab in re.findall(r'<a href="([^"]*)#proposals"', html):
+        assert f"version={version.pk}" in unescape(tab)
+
+
 def test_frames_can_be_reviewed_while_episodes_run(admin_client_, scenario, version, make_frame):
     frame = make_frame(seed=1)
     admin_client_.post(f"/scenarios/{scenario.slug}/verify/", {"episodes": 4, "policy_version": version.pk})
@@ -288,6 +306,8 @@ def test_sampling_under_two_versions_makes_a_job_each(researcher_client, version
     frame = make_frame(state="approved")
     researcher_client.post("/rollouts/sample/", {"policy_version": [version.pk, other.pk], "n": 4, "start_frame": frame.pk})
     assert {job.params["policy_version"] for job in Job.objects.filter(kind="rollouts.sample")} == {version.pk, other.pk}
+    entries = AuditEntry.objects.filter(action="rollouts.sample.start", target_type="rollouts.PolicyVersion")
+    assert {(entry.target_id, tuple(entry.after["start_frames"])) for entry in entries} == {(str(version.pk), (frame.pk,)), (str(other.pk), (frame.pk,))}
 
 
 def test_resampling_without_a_seed_goes_on_after_the_last(researcher_client, make_rollout):
