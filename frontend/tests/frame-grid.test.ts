@@ -54,6 +54,16 @@ describe("frame-grid", () => {
     expect(selected()).toBe(0);
   });
 
+  it("selects from where the last decision left off, so that what was decided before stays as it is", async () => {
+    key("a");
+    key("r");
+    key("ArrowRight", { shiftKey: true });
+    key("f");
+    await settled();
+    expect(sent.map(({ ids }) => ids)).toEqual([[1], [2], [3, 4]]);
+    expect(states()).toEqual(["approved", "rejected", "flagged", "flagged"]);
+  });
+
   it("rejects with a usual reason by its digit, and sends the reason", async () => {
     key("2", { code: "Digit2" });
     await settled();

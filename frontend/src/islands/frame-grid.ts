@@ -119,6 +119,7 @@ export function mountFrameGrid(root: HTMLElement, props: GridProps): () => void 
     selected.clear();
     if (single && state !== "proposed") moveTo(current + 1, root.contains(document.activeElement));
     else draw();
+    anchor = current; // Shift and arrows select from here on, not what was decided before
     try {
       const answer = await api<{ frames?: { id: number | string; state: State; reason?: string }[] } | null>(props.review_url, {
         method: "POST",
