@@ -34,7 +34,7 @@ class SamplerSettings:
     """steps: Euler steps. guidance: of the text, 1 for none. shift: where the steps lie (`flow.sampler_times`)."""
 
     steps: int = 10
-    guidance: float = 2.0
+    guidance: float = 1.5
     shift: float = 1.5
 
     def __post_init__(self) -> None:
