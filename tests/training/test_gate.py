@@ -64,6 +64,15 @@ def test_it_rejects_too_few_episodes():
     assert "Only 10 adversarial episodes" in report["reasons"][0]
 
 
+def test_a_robot_that_stops_at_every_dog_is_not_promoted():
+    pairs = episodes(ADVERSARIAL, BAD, SLOW, 60) + episodes(ADVERSARIAL, GOOD, SLOW, 40) + episodes(ORDINARY, GOOD, GOOD, 100)
+    report = decide(pairs, GateSettings())
+    assert report["adversarial"]["contact"]["change"]["high"] < 0
+    assert report["promote"] is False
+    assert "Clean success fell: -40.0 points" in report["reasons"][1]
+    assert "whatever was touched: -100.0 points" in report["reasons"][-1]
+
+
 def test_a_robot_that_stands_still_is_not_promoted():
     pairs = episodes(ADVERSARIAL, BAD, SLOW, 100) + episodes(ORDINARY, GOOD, SLOW, 100)
     assert decide(pairs, GateSettings())["promote"] is False

@@ -87,8 +87,10 @@ def compare(pairs: list[Pair], measure: str, *, confidence: float = 0.95) -> dic
 def decide(pairs: list[Pair], settings: GateSettings) -> dict[str, Any]:
     """The gate's report, JSON-able.
 
-    Promoted only if, over adversarial episodes, contacts fall or clean success rises with an interval
-    away from zero, while over ordinary episodes success does not fall by more than the margin.
+    Promoted only if, over adversarial episodes, contacts fall or clean success rises with an interval away from zero and
+    clean success does not clearly fall (a robot that stops at every dog touches none), while over ordinary episodes success
+    does not fall by more than the margin. Plain success on adversarial episodes is reported and decides nothing: who walks
+    through the dog arrives.
 
     Returns:
         {"promote": bool, "reasons": [sentence, ...], "adversarial": {measure: compare(...)},
@@ -109,16 +111,18 @@ def decide(pairs: list[Pair], settings: GateSettings) -> dict[str, Any]:
     contact = Estimate(**report[ADVERSARIAL]["contact"]["change"])
     clean = Estimate(**report[ADVERSARIAL]["clean"]["change"])
     success = Estimate(**report[ORDINARY]["success"]["change"])
-    fewer, cleaner = contact.high < 0, clean.low > 0
+    fewer, cleaner, worse = contact.high < 0, clean.low > 0, clean.high < 0
     reasons.append(f"Contacts {'fell' if fewer else 'did not clearly fall'}: {points(contact)}.")
-    reasons.append(f"Clean success {'rose' if cleaner else 'did not clearly rise'}: {points(clean)}.")
+    reasons.append(f"Clean success {'rose' if cleaner else 'fell' if worse else 'did not clearly rise'}: {points(clean)}.")
     kept = success.value >= -settings.ordinary_margin and success.low >= -settings.ordinary_floor
     reasons.append(
         f"Ordinary success {'kept' if kept else 'lost too much or is too uncertain'}: "
         f"{points(success)}, allowed -{100 * settings.ordinary_margin:g} "
         f"(interval down to -{100 * settings.ordinary_floor:g})."
     )
-    report["promote"] = bool(enough and (fewer or cleaner) and kept)
+    arrived = Estimate(**report[ADVERSARIAL]["success"]["change"])
+    reasons.append(f"For information, adversarial success, whatever was touched: {points(arrived)}.")
+    report["promote"] = bool(enough and (fewer or cleaner) and not worse and kept)
     report["reasons"] = reasons
     report["scenarios"] = [
         {
