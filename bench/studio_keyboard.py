@@ -23,7 +23,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.e2e.browser import chromium, sign_in
+from tests.e2e.browser import chromium, sign_in, tab_to, tab_to_selector
 from tests.e2e.site import ROOT
 
 SHOTS = ROOT / "docs" / "screenshots"
@@ -161,28 +161,6 @@ def walk(page: Page, options: argparse.Namespace) -> dict[str, Any]:
         "seconds_a_look": options.look,
         **marks,
     }
-
-
-_LABEL = """() => { const e = document.activeElement; const l = e.labels && e.labels.length ? e.labels[0].innerText : e.innerText;
-return (l || '').replace('(optional)', '').trim(); }"""
-
-
-def tab_to(page: Page, label: str, limit: int = 120) -> None:
-    """Press Tab until the focus is on what is labelled so."""
-    for _ in range(limit):
-        page.keyboard.press("Tab")
-        if page.evaluate(_LABEL) == label:
-            return
-    raise AssertionError(f"Tab never reached “{label}” on {page.url}")
-
-
-def tab_to_selector(page: Page, selector: str, limit: int = 160) -> None:
-    """Press Tab until the focus is on an element that fits the selector."""
-    for _ in range(limit):
-        page.keyboard.press("Tab")
-        if page.evaluate("s => document.activeElement.matches(s)", selector):
-            return
-    raise AssertionError(f"Tab never reached {selector} on {page.url}")
 
 
 if __name__ == "__main__":

@@ -106,3 +106,25 @@ def wait_for_fetched(page: Page, count: int) -> None:
     while kept(page)["pairs"] < count:
         assert time.monotonic() < deadline, kept(page)
         page.wait_for_timeout(100)
+
+
+_LABEL = """() => { const e = document.activeElement; const l = e.labels && e.labels.length ? e.labels[0].innerText : e.innerText;
+return (l || '').replace('(optional)', '').trim(); }"""
+
+
+def tab_to(page: Page, label: str, limit: int = 120) -> None:
+    """Press Tab until the focus is on what is labelled so."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        if page.evaluate(_LABEL) == label:
+            return
+    raise AssertionError(f"Tab never reached “{label}” on {page.url}")
+
+
+def tab_to_selector(page: Page, selector: str, limit: int = 160) -> None:
+    """Press Tab until the focus is on an element that fits the selector."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        if page.evaluate("s => document.activeElement.matches(s)", selector):
+            return
+    raise AssertionError(f"Tab never reached {selector} on {page.url}")

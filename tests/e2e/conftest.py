@@ -19,7 +19,7 @@ PEOPLE = {
         *["axe-annotator"] * 2,
     ],
     "researcher": ["axe-researcher", "axe-researcher"],
-    "admin": ["axe-admin", "axe-admin"],
+    "admin": ["axe-admin", "axe-admin", "ada"],
 }
 
 
