@@ -16,6 +16,7 @@ PAGES = {
         "/scenarios/",
         "/scenarios/dog-on-the-way/",
         "/start-frames/",
+        "/start-frames/1/",
         "/rollouts/",
         "/rollouts/1/",
         "/mining/",
@@ -27,7 +28,17 @@ PAGES = {
         "/exports/",
         "/jobs/",
     ],
-    "admin": ["/annotators/", "/audit/", "/people/"],
+    "admin": [
+        "/scenarios/",
+        "/scenarios/new/",
+        "/scenarios/dog-on-the-way/",
+        "/scenarios/dog-on-the-way/edit/",
+        "/start-frames/1/",
+        "/mining/",
+        "/annotators/",
+        "/audit/",
+        "/people/",
+    ],
 }
 
 pytestmark = pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: run npm ci in frontend/, and the accessibility tests run")
