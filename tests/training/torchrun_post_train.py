@@ -1,10 +1,11 @@
-"""A tiny post-training run as a process of its own: started by torchrun, or alone to be killed.
+"""Tiny post-training runs in a process of their own: started by torchrun, one after the other, or one alone to be killed.
 
-torchrun_post_train.py OUT [STEPS [PAUSE_S]] [--shard] [--lora]
+torchrun_post_train.py OUT[:shard][:lora] ... [--steps N] [--pause SECONDS]
 """
 
-import sys
+import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rollouts.dreams import precision
@@ -14,18 +15,22 @@ from training.learn.distributed import join_world
 from training.learn.post_train import PostTrain
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", nargs="+")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--pause", type=float, default=0.0)
+    asked = parser.parse_args()
     precision.native_bfloat16 = lambda device: False  # as the tests that compare with this
-    out, *numbers = [word for word in sys.argv[1:] if not word.startswith("--")]
-    steps = int(numbers[0]) if numbers else 12
-    pause = float(numbers[1]) if len(numbers) > 1 else 0.0
-    with join_world(sharded="--shard" in sys.argv) as world:
-        result = PostTrain(
-            settings(steps=steps, pairs_per_step=9, micro_batch=3, adapt="lora" if "--lora" in sys.argv else "full", lora_rank=4),
-            preference_data(replay=6),
-            TinyWorldModel(0),
-            encode_text,
-            Path(out),
-            world=world,
-            check_cancelled=lambda: time.sleep(pause),
-        ).run()
-        print(result.sha256)
+    with join_world() as world:
+        for run in asked.runs:
+            out, *words = run.split(":")
+            result = PostTrain(
+                settings(steps=asked.steps, pairs_per_step=9, micro_batch=3, adapt="lora" if "lora" in words else "full", lora_rank=4),
+                preference_data(replay=6),
+                TinyWorldModel(0),
+                encode_text,
+                Path(out),
+                world=replace(world, sharded="shard" in words),
+                check_cancelled=lambda: time.sleep(asked.pause),
+            ).run()
+            print(result.sha256)

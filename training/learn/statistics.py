@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from rollouts import intervals
 
@@ -67,6 +66,8 @@ def mcnemar(before: list[bool], after: list[bool]) -> float:
     lost = sum(b and not a for b, a in zip(before, after, strict=True))
     if gained + lost == 0:
         return 1.0
+    from scipy import stats  # a second to import, which every process that starts would wait for
+
     return float(stats.binomtest(gained, gained + lost, 0.5).pvalue)
 
 
@@ -78,6 +79,8 @@ def mean_interval(values: list[float], confidence: float = 0.95) -> Estimate:
     mean = float(np.mean(values))
     if n == 1:
         return Estimate(mean, mean, mean, 1)
+    from scipy import stats
+
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
     return Estimate(mean, mean - half, mean + half, n)
 
