@@ -1,5 +1,6 @@
 import pytest
 
+from tests.chaos.issuer import Issuer
 from tests.chaos.stack import Stack
 
 # As in production, only sooner, so that a lost job is noticed within seconds.
@@ -12,12 +13,29 @@ QUICK = {
 
 
 @pytest.fixture(scope="package")
-def stack(tmp_path_factory):
-    """One running product for all tests that leave it whole."""
-    running = Stack(tmp_path_factory.mktemp("up"), **QUICK)
+def issuer():
+    one = Issuer()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="package")
+def product(tmp_path_factory, issuer):
+    running = Stack(
+        tmp_path_factory.mktemp("up"), DREAMFORK_OIDC_ISSUER=issuer.url, DREAMFORK_OIDC_CLIENT_ID="dreamfork", DREAMFORK_OIDC_CLIENT_SECRET="s",
+        DREAMFORK_OIDC_ROLES_CLAIM="groups", DREAMFORK_OIDC_NAME="Robots Ltd", **QUICK,
+    )  # fmt: skip
     try:
         yield running.wait_up()
     finally:
         running.stop()
         print("\n".join(running.lines[-200:]))  # shown when a test failed
         assert running.family() == []
+
+
+@pytest.fixture
+def stack(product):
+    """One running product for all tests, with an issuer of OpenID Connect to sign in by; a test that ends it leaves the next one to start it again."""
+    if product.process.poll() is not None:
+        product.start().wait_up()
+    return product

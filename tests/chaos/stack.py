@@ -62,18 +62,25 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = clean_environment(home, **settings)
         self.database = settings.get("DATABASE_URL") or servers.postgres_url(home)
+        self._arguments = arguments
+        self.start()
+
+    def start(self) -> "Stack":
+        """Run it, or run it again once it has ended: on the same directory and port, with a new log."""
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [*MANAGE, "up", "--port", str(self.port), *arguments], cwd=ROOT, env=self.environment,
+            [*MANAGE, "up", "--port", str(self.port), *self._arguments], cwd=ROOT, env=self.environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=[self.process, self.lines], daemon=True)
         self._reader.start()
+        return self
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
+    @staticmethod
+    def _read(process: "subprocess.Popen[str]", lines: list[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip())
 
     def wait_line(self, pattern: str, *, timeout_s: float = 240.0, count: int = 1) -> str:
         def found() -> str | None:

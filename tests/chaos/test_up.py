@@ -51,23 +51,6 @@ def refused_here(monkeypatch, settings, capsys):
     return refuse
 
 
-def test_it_leaves_nothing_behind(tmp_path):
-    """Killed, started again on the same directory, ended by Ctrl-C."""
-    first = Stack(tmp_path).wait_up()
-    assert len(first.family()) >= 6
-    first.process.kill()
-    wait_for(lambda: not first.family(), timeout_s=30, why=f"children die with a killed supervisor: {first.family()}")
-
-    second = Stack(tmp_path).wait_up()
-    assert second.status("/readyz") == 200
-    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
-    began = time.monotonic()
-    assert second.stop(signal.SIGINT) == 0
-    assert time.monotonic() - began < 30
-    assert second.family() == []
-    assert "nothing is left running" in second.lines[-1]
-
-
 def test_it_can_be_stopped_while_it_starts(tmp_path):
     stack = Stack(tmp_path)
     wait_for(lambda: any("postgres" in process.name() for process in stack.family()), timeout_s=60, why="PostgreSQL starts")
@@ -75,9 +58,9 @@ def test_it_can_be_stopped_while_it_starts(tmp_path):
     assert stack.family() == []
 
 
-def test_a_second_one_says_that_one_runs(stack):
+def test_a_second_one_says_that_one_runs(stack, refused_here):
     sentence = f"CommandError: Dreamfork already runs on {stack.home} at {stack.url} (process {stack.process.pid})."
-    assert refused(stack.home, "--port", str(free_port())) == sentence
+    assert refused_here(stack.home, "--port", str(free_port())) == sentence
 
 
 def test_it_says_that_the_port_is_taken(tmp_path, refused_here):
@@ -148,3 +131,20 @@ def test_it_says_that_the_disk_is_full(tmp_path, refused_here):
         assert refused_here(tmp_path, "--port", str(free_port())).startswith("CommandError: Only 3")
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_it_leaves_nothing_behind(stack):
+    """Killed, started again on the same directory, ended by Ctrl-C. The last one here, since whoever comes after it has to start it once more."""
+    assert len(stack.family()) >= 6
+    stack.process.kill()
+    stack.process.wait()
+    wait_for(lambda: not stack.family(), timeout_s=30, why=f"children die with a killed supervisor: {stack.family()}")
+
+    stack.start().wait_up()
+    assert stack.status("/readyz") == 200
+    assert stat.S_IMODE((stack.home / "secret_key").stat().st_mode) == 0o600
+    began = time.monotonic()
+    assert stack.stop(signal.SIGINT) == 0
+    assert time.monotonic() - began < 30
+    assert stack.family() == []
+    assert "nothing is left running" in stack.lines[-1]
