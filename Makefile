@@ -21,7 +21,7 @@ up: $(VENV)/installed
 	@exec $(BIN)/python manage.py up $(UP)
 
 # Most tests run side by side, one worker per core. Those that start whole products wait more than they compute: after the others, the ones that
-# kill products run beside the ones that drive a browser, and are heard when these have ended.
+# kill products run beside the ones that drive a browser, and are heard when these have ended. Ctrl-C reaches both, and both stop their products.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 LAST := tests/chaos tests/e2e
 CHAOS_LOG := $(VENV)/tests-chaos.log
@@ -34,7 +34,7 @@ else
 	@failed=0; \
 	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore=,$(LAST)) || failed=1; \
 	$(PYTEST) tests/chaos >$(CHAOS_LOG) 2>&1 & chaos=$$!; \
-	trap 'kill $$chaos' INT TERM; \
+	trap : INT; trap 'kill -INT $$chaos' TERM; \
 	$(PYTEST) tests/e2e || failed=1; \
 	wait $$chaos || failed=1; \
 	cat $(CHAOS_LOG); \

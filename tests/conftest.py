@@ -5,6 +5,7 @@ PostgreSQL and Valkey come out of their wheels into a fresh directory; they star
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ _running: list[tuple[subprocess.Popen[bytes], servers.ServerCommand]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has it ignored by what it runs in the background; but these servers and products have to be stopped on Ctrl-C, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return  # xdist: the controller has started them
     home = Path(os.environ["DREAMFORK_HOME"])
