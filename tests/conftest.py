@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _running:
         shutil.rmtree(os.environ["DREAMFORK_HOME"], ignore_errors=True)
     _running.clear()
+
+
+@pytest.fixture(scope="session")
+def new_home() -> Iterator[Callable[[], Path]]:
+    """Makes data directories for products of a test's own. As root, PostgreSQL runs as somebody else and has to pass through the directories
+    above; pytest's are closed to others again by the next run of pytest that begins."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="dreamfork-product-")))
+        return made[-1]
+
+    yield make
+    for home in made:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

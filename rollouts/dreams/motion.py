@@ -69,6 +69,11 @@ class Places:
     arms: torch.Tensor
     holds: torch.Tensor
 
+    def mirrored(self) -> Places:
+        """The same in a room that is turned over, left to right (x to -x): the left arm becomes the right one."""
+        over = self.xy.new_tensor([-1.0, 1.0])
+        return replace(self, xy=self.xy * over, dog_heading=self.dog_heading * over, robot_heading=self.robot_heading * over, arms=self.arms.flip(-1))
+
     def repeat_interleave(self, n: int) -> Places:
         return Places(**{name: value.repeat_interleave(n, 0) for name, value in vars(self).items()})
 

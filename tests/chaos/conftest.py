@@ -20,9 +20,9 @@ def issuer():
 
 
 @pytest.fixture(scope="package")
-def product(tmp_path_factory, issuer):
+def product(new_home, issuer):
     running = Stack(
-        tmp_path_factory.mktemp("up"), DREAMFORK_OIDC_ISSUER=issuer.url, DREAMFORK_OIDC_CLIENT_ID="dreamfork", DREAMFORK_OIDC_CLIENT_SECRET="s",
+        new_home(), DREAMFORK_OIDC_ISSUER=issuer.url, DREAMFORK_OIDC_CLIENT_ID="dreamfork", DREAMFORK_OIDC_CLIENT_SECRET="s",
         DREAMFORK_OIDC_ROLES_CLAIM="groups", DREAMFORK_OIDC_NAME="Robots Ltd", **QUICK,
     )  # fmt: skip
     try:

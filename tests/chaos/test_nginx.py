@@ -33,9 +33,9 @@ publish("round:1", "first")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(new_home):
     """The product behind nginx, and a signed-in session."""
-    home, front = tmp_path_factory.mktemp("home"), free_port()
+    home, front = new_home(), free_port()
     url = f"http://127.0.0.1:{front}"
     # Here also the database and the broker are someone else's, as in production.
     ours = Path(os.environ["DREAMFORK_HOME"])

@@ -51,8 +51,8 @@ def refused_here(monkeypatch, settings, capsys):
     return refuse
 
 
-def test_it_can_be_stopped_while_it_starts(tmp_path):
-    stack = Stack(tmp_path)
+def test_it_can_be_stopped_while_it_starts(new_home):
+    stack = Stack(new_home())
     wait_for(lambda: any("postgres" in process.name() for process in stack.family()), timeout_s=60, why="PostgreSQL starts")
     assert stack.stop(signal.SIGTERM) == 0
     assert stack.family() == []

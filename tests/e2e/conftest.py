@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -34,8 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Site(tmp_path_factory.mktemp("site"), pairs=PAIRS, people=PEOPLE) as running:
+def site(new_home: Callable[[], Path]) -> Iterator[Site]:
+    with Site(new_home(), pairs=PAIRS, people=PEOPLE) as running:
         yield running
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -27,8 +28,8 @@ REASON = "A rehearsal with small weights: the gate asks for more episodes than w
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("story"))
+def product(new_home: Callable[[], Path]) -> Iterator[Stack]:
+    running = Stack(new_home())
     try:
         running.wait_line("Ctrl-C stops everything", timeout_s=600)
         running.wait_up()

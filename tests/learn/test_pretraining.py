@@ -92,6 +92,71 @@ def test_frames_are_seen_alike_encoded_before_or_when_asked_for(shard, words):
     torch.testing.assert_close(later.encode(codec).seen(pick), asked, atol=5e-3, rtol=5e-3)  # kept as float16
 
 
+def test_an_episode_with_few_pictures_is_the_same_episode(shard, words, tmp_path):
+    env = HouseholdEnv()
+    episodes = [play_episode(env, seed, pictures=2) for seed in range(8)]
+    env.close()
+    save_shard(tmp_path / "few.npz", episodes)
+    for few, all_ in zip(read_shard(tmp_path / "few.npz"), read_shard(shard), strict=True):
+        assert (few.frames == all_.frames[few.pictured]).all()
+        assert few.pictured[0] == 0
+        assert (few.actions == all_.actions).all()
+        assert (few.robot == all_.robot).all()
+        assert few.meta == all_.meta
+    torch.manual_seed(0)
+    few, all_ = load_clips([tmp_path / "few.npz"], words), load_clips([shard], words)
+    few.codec = all_.codec = Codec(TINY_CODEC)
+    assert all_.whole
+    assert not few.whole
+    assert set(few.starts.tolist()) < set(all_.starts.tolist())
+    torch.testing.assert_close(few.seen(few.starts), all_.seen(few.starts))
+    torch.testing.assert_close(few.motion(few.starts), all_.motion(few.starts))
+    with pytest.raises(ValueError, match="have no picture"):
+        few.encode(few.codec)
+    with pytest.raises(ValueError, match="idm needs pictures of all frames"):
+        train_stage("idm", few, tmp_path, LoopSettings(steps=1), batch=2)
+
+
+def test_shards_from_before_pictures_could_be_left_out_are_read(shard, tmp_path):
+    with np.load(shard) as stored:
+        notes = [{name: value for name, value in note.items() if name != "pictures"} for note in json.loads(stored["notes"].tobytes())]
+        arrays = {name: stored[name] for name in stored.files if name not in ("pictured", "notes")}
+    np.savez(tmp_path / "old.npz", notes=np.frombuffer(json.dumps(notes).encode(), np.uint8), **arrays)
+    for old, new in zip(read_shard(tmp_path / "old.npz"), read_shard(shard), strict=True):
+        assert (old.pictured == new.pictured).all()
+        assert (old.frames == new.frames).all()
+        assert old.meta == new.meta
+
+
+def test_in_a_mirror_all_goes_the_other_way(clips):
+    starts = clips.starts[::7]
+    over = torch.ones(len(starts), dtype=torch.bool)
+    over[0] = False
+    plain, turned = clips.motion(starts), clips.motion(starts, over)
+    assert (turned[0] == plain[0]).all()
+    plain, turned = plain[1:, :, :, 0, 0], turned[1:, :, :, 0, 0]
+    for x, y in ((0, 1), (2, 3), (7, 8), *((11 + 2 * i, 12 + 2 * i) for i in range(12))):  # robot, its heading, dog, objects
+        torch.testing.assert_close(turned[..., x], -plain[..., x])
+        torch.testing.assert_close(turned[..., y], plain[..., y])
+    torch.testing.assert_close(turned[..., 4:6], plain[..., 4:6].flip(-1))  # arms
+    torch.testing.assert_close(turned[..., 9], plain[..., 9], atol=1e-5, rtol=0)  # the dog turns as far,
+    torch.testing.assert_close(turned[..., 10], -plain[..., 10], atol=1e-5, rtol=0)  # the other way
+    pictures = clips.frames[clips.picture[starts]]
+    pictures[1:] = pictures[1:].flip(2)
+    torch.testing.assert_close(clips.seen(starts, over), clips.codec.encode(pictures).float())
+
+
+def test_gestures_are_not_learned_in_a_mirror(clips, monkeypatch):
+    clips = replace(clips, meta=[{**meta, "kind": ("go", "raise_left", "bring", "wave")[i % 4]} for i, meta in enumerate(clips.meta)])
+    recipe = WorldModelRecipe(VideoTransformer(TransformerConfig(width=32, layers=1, heads=1)), clips, 200, mirror=1.0)
+    asked = {}
+    monkeypatch.setattr(recipe, "errors", lambda starts, generator, *, mirrored, **_: asked.update(starts=starts, mirrored=mirrored) or torch.zeros(1))
+    recipe(torch.Generator().manual_seed(0))
+    kinds = [clips.meta[episode]["kind"] for episode in clips.episode[asked["starts"]]]
+    assert asked["mirrored"].tolist() == [kind in ("go", "bring") for kind in kinds]
+    assert len(set(asked["mirrored"].tolist())) == 2
+
+
 def test_plan_clauses_follow_the_prompt(clips):
     starts = clips.starts[:4]
     _, plain = clip_text(clips, starts, 20, plan=0.0)

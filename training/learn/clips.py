@@ -28,14 +28,16 @@ PLAN_STRIDE = 3  # steps per plan clause: one second
 class Clips:
     """F frames and E episodes.
 
-    frames uint8 [F, H, W, 3]; actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the
-    last frame of an episode repeats the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent; held bool [F];
-    episode int64 [F]; starts int64: frames from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
-    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w]; codec: what `seen` encodes with where nothing
-    is encoded yet.
+    frames uint8 [P, H, W, 3]: pictures, of all frames or of some; picture int64 [F]: a frame's row in them, -1 for none;
+    actions [F, 5], contact [F], success [F], phase [F]: of the step that leaves the frame (the last frame of an episode repeats
+    the step before); robot [F, 5], dog [F, 3], objects [F, 12, 2]: nan when absent; held bool [F]; episode int64 [F];
+    starts int64: frames with a picture from which a whole clip fits; prompt int64 [E, 2] and scene int64 [E, 12]:
+    clause indices, -1 for none; mat [E, 2]; latents (after `encode`) [F, C, h, w]; codec: what `seen` encodes with where
+    nothing is encoded yet.
     """
 
     frames: torch.Tensor
+    picture: torch.Tensor
     actions: torch.Tensor
     contact: torch.Tensor
     success: torch.Tensor
@@ -59,6 +61,11 @@ class Clips:
     def device(self) -> torch.device:
         return self.frames.device
 
+    @property
+    def whole(self) -> bool:
+        """Whether every frame has a picture. Without, the grounder and the world model can be trained, and nothing else."""
+        return len(self.frames) == len(self.picture)
+
     def to(self, device: torch.device | str) -> Clips:
         for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
@@ -76,7 +83,10 @@ class Clips:
     @torch.no_grad()
     def encode(self, codec: torch.nn.Module, batch: int = 256, cache: Path | None = None) -> Clips:
         """Fills `latents`, float16. With `cache` they are kept in that file and read from it where it fits these frames and
-        this codec: encoding takes minutes, and every stage of pretraining needs it."""
+        this codec: encoding takes minutes, and every stage of pretraining needs it. Raises ValueError where pictures are missing."""
+        if not self.whole:
+            raise ValueError("some frames of these episodes have no picture (collect --pictures)")
+        self.codec = codec
         key = _cache_key(codec, self)
         if cache is not None and cache.exists():
             with safe_open(cache, "pt") as file:
@@ -89,13 +99,16 @@ class Clips:
         return self
 
     @torch.no_grad()
-    def seen(self, frames: torch.Tensor) -> torch.Tensor:
-        """Latents float32 [B, C, h, w] of the frames of these indices [B]: from `latents`, or encoded now. The latter is for whoever
-        needs few of many frames, such as the world model, which is shown the first frame of each clip only."""
-        if self.latents is not None:
+    def seen(self, frames: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
+        """Latents float32 [B, C, h, w] of the frames of these indices [B]: from `latents`, or encoded now, for whoever needs few of many
+        frames. Where `mirrored` bool [B] is true, the picture is turned over, left to right, and encoded."""
+        if self.latents is not None and mirrored is None:
             return self.latents[frames].float()
         assert self.codec is not None, "neither latents nor a codec: call encode"
-        return self.codec.encode(self.frames[frames]).float()
+        pictures = self.frames[self.picture[frames]]
+        if mirrored is not None:
+            pictures = torch.where(mirrored[:, None, None, None], pictures.flip(2), pictures)
+        return self.codec.encode(pictures).float()
 
     def places(self, frames: torch.Tensor) -> Places:
         """Where things are in the frames of these indices [B], as they really were."""
@@ -105,11 +118,16 @@ class Clips:
         facing = torch.stack([robot[:, 2].cos(), robot[:, 2].sin()], -1)
         return Places((~xy[..., 0].isnan()).float(), xy.nan_to_num(), heading, facing, robot[:, 3:5], self.held[frames].float())
 
-    def motion(self, starts: torch.Tensor) -> torch.Tensor:
-        """Motion codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B], as things really moved."""
+    def motion(self, starts: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
+        """Motion codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B], as things really moved, or moved in a mirror
+        where `mirrored` bool [B] is true."""
         future = self.window(starts)[:, 1:]
-        codes = codes_between(self.places(starts).repeat_interleave(self.horizon), self.places(future.flatten()))
-        return codes.view(*future.shape, -1, 1, 1)
+        before, after = self.places(starts).repeat_interleave(self.horizon), self.places(future.flatten())
+        codes = codes_between(before, after).view(*future.shape, -1, 1, 1)
+        if mirrored is None:
+            return codes
+        turned = codes_between(before.mirrored(), after.mirrored()).view_as(codes)
+        return torch.where(mirrored[:, None, None, None, None], turned, codes)
 
 
 def _cache_key(codec: torch.nn.Module, clips: Clips) -> str:
@@ -169,15 +187,18 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
     if not shards:
         raise FileNotFoundError("no episode shards: run collect first")
     names = ("frames", "actions", "contact", "success", "phase", "robot", "dog", "objects", "held", "episode")
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    starts, meta, offset = [], [], 0
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in (*names, "picture")}
+    starts, meta, offset, pictures = [], [], 0, 0
     for path in shards:
         for episode in read_shard(path):
             steps = len(episode.actions)
             again = np.minimum(np.arange(steps + 1), steps - 1)  # the step that leaves each frame
             phases = np.array([words.index[normalise(p)] if words else -1 for p in episode.phases], np.int64)
+            rows = np.full(steps + 1, -1)
+            rows[episode.pictured] = pictures + np.arange(len(episode.pictured))
             for name, value in (
                 ("frames", episode.frames),
+                ("picture", rows),
                 ("actions", episode.actions[again]),
                 ("contact", episode.contact[again]),
                 ("success", episode.success[again]),
@@ -189,9 +210,10 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
                 ("episode", np.full(steps + 1, len(meta), np.int64)),
             ):
                 columns[name].append(value)
-            starts.append(offset + np.arange(max(0, steps + 1 - horizon)))
+            starts.append(offset + episode.pictured[episode.pictured <= steps - horizon])
             meta.append(episode.meta)
             offset += steps + 1
+            pictures += len(episode.pictured)
     tensors = {name: torch.from_numpy(np.concatenate(values)) for name, values in columns.items()}
     columns.clear()
     nothing = torch.full((len(meta), 1), -1)
@@ -201,13 +223,17 @@ def load_clips(shards: list[Path], words: ClauseTable | None, horizon: int = 12)
     return Clips(**tensors, starts=torch.from_numpy(np.concatenate(starts)), prompt=prompts, scene=scenes, mat=mats, meta=meta, horizon=horizon, words=words)
 
 
-def clip_text(clips: Clips, starts: torch.Tensor, limit: int, *, plan: float, generator: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token states and mask of the prompts of clips; a share `plan` of them is followed by what the demonstrator does in
-    each second of the clip (caption upsampling, see `rollouts/dreams/captions.py`)."""
+def clip_text(
+    clips: Clips, starts: torch.Tensor, limit: int, *, plan: float, generator: torch.Generator | None = None, unplanned: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token states and mask of the prompts of clips; a share `plan` of them, none of those where `unplanned` bool [B] is true, is followed by
+    what the demonstrator does in each second of the clip (caption upsampling, see `rollouts/dreams/captions.py`)."""
     assert clips.words is not None
     prompts = clips.prompt[clips.episode[starts]]
     seconds = torch.arange(0, clips.horizon, PLAN_STRIDE, device=starts.device) + 1
     plans = clips.phase[starts[:, None] + seconds]
     with_plan = torch.rand(len(starts), 1, generator=generator, device=starts.device) < plan
+    if unplanned is not None:
+        with_plan = with_plan & ~unplanned[:, None]
     plans = torch.where(with_plan, plans, -1)
     return clips.words.pack(prompts, plans, limit)

@@ -37,12 +37,14 @@ TAIL_STEPS = 4  # kept after success, so that the model also learns to stand sti
 class Episode:
     """One demonstration of L steps (L + 1 frames, 3 per second).
 
-    frames uint8 [L+1, H, W, 3]; actions float32 [L, 5]; robot float32 [L+1, 5]: x, y, yaw, left arm, right arm;
+    frames uint8 [K, H, W, 3]: pictures of the frames `pictured` int64 [K], ascending: all L + 1 of them, or some;
+    actions float32 [L, 5]; robot float32 [L+1, 5]: x, y, yaw, left arm, right arm;
     dog float32 [L+1, 3]: x, y, yaw, nan when absent; objects float32 [L+1, 12, 2]: x, y by OBJECTS, nan when absent;
     held bool [L+1]: the gripper holds an object; contact bool [L]: the dog was touched in that step; success bool [L]: reached by then; phases: L phrases.
     """
 
     frames: np.ndarray
+    pictured: np.ndarray
     actions: np.ndarray
     robot: np.ndarray
     dog: np.ndarray
@@ -60,8 +62,12 @@ def play_episode(
     *,
     skill: str | None = None,
     options: dict | None = None,
+    pictures: int | None = None,
 ) -> Episode:
-    """Seeds 2k and 2k + 1 share their start frame and prompt and differ in the demonstrator: two futures of one start."""
+    """Seeds 2k and 2k + 1 share their start frame and prompt and differ in the demonstrator: two futures of one start.
+
+    With `pictures`, only the first frame and `pictures` - 1 of the next MIN_STEPS are rendered, which is half of the work.
+    """
     rng = np.random.default_rng([seed, 7])
     _, info = env.reset(seed=seed // 2, options=options)
     if skill is None:
@@ -69,14 +75,9 @@ def play_episode(
         skill = str(rng.choice(SKILLS, p=odds))
     clauses = scene_clauses(info["state"], info["factors"], np.random.default_rng([seed, 8]))
     actor = Demonstrator(info["task"], skill, rng)
-    frames, states, actions, contact, success, phases = (
-        [env.render()],
-        [info["state"]],
-        [],
-        [],
-        [],
-        [],
-    )
+    wanted = None if pictures is None else {0, *(1 + np.random.default_rng([seed, 10]).permutation(MIN_STEPS)[: pictures - 1])}
+    frames, pictured = [env.render()], [0]
+    states, actions, contact, success, phases = [info["state"]], [], [], [], []
     after = 0
     for _ in range(env.max_steps):
         touched_before = info["dog_contact"]
@@ -89,7 +90,9 @@ def play_episode(
         actions.append(action)
         phases.append(actor.words())
         success.append(info["success"])
-        frames.append(env.render())
+        if wanted is None or len(actions) in wanted:
+            frames.append(env.render())
+            pictured.append(len(actions))
         states.append(info["state"])
         after += info["success"]
         if after > TAIL_STEPS and len(actions) >= MIN_STEPS:
@@ -97,6 +100,7 @@ def play_episode(
     nowhere = [np.nan, np.nan]
     return Episode(
         frames=np.stack(frames),
+        pictured=np.asarray(pictured, np.int64),
         actions=np.asarray(actions, np.float32),
         robot=np.asarray([[*s["robot"], *s["arms"]] for s in states], np.float32),
         dog=np.asarray([s["dog"] or [np.nan] * 3 for s in states], np.float32),
@@ -128,9 +132,10 @@ def collect(
     first_seed: int = 0,
     workers: int | None = None,
     size: int = 64,
+    pictures: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes shards under `out` until `episodes` exist. `progress(done, total)` is called after each shard."""
+    """Writes shards under `out` until `episodes` exist. `progress(done, total)` is called after each shard. pictures: see `play_episode`."""
     out.mkdir(parents=True, exist_ok=True)
     shards = [
         (
@@ -138,6 +143,7 @@ def collect(
             first_seed + start,
             min(EPISODES_PER_SHARD, episodes - start),
             size,
+            pictures,
         )
         for start in range(0, episodes, EPISODES_PER_SHARD)
     ]
@@ -153,24 +159,26 @@ def collect(
 _ENVS: dict[int, HouseholdEnv] = {}
 
 
-def _write_shard(task: tuple[Path, int, int, int]) -> None:
-    path, first_seed, count, size = task
+def _write_shard(task: tuple[Path, int, int, int, int | None]) -> None:
+    path, first_seed, count, size, pictures = task
     if size not in _ENVS:
         _ENVS[size] = HouseholdEnv(width=size, height=size)
     save_shard(
         path,
-        [play_episode(_ENVS[size], seed) for seed in range(first_seed, first_seed + count)],
+        [play_episode(_ENVS[size], seed, pictures=pictures) for seed in range(first_seed, first_seed + count)],
     )
 
 
-ARRAYS = ("frames", "actions", "robot", "dog", "objects", "held", "contact", "success")
-PER_FRAME = ("frames", "robot", "dog", "objects", "held")  # the others are of the steps between frames
+PER_FRAME = ("robot", "dog", "objects", "held")
+PER_STEP = ("actions", "contact", "success")  # of the steps between frames
+PER_PICTURE = ("frames", "pictured")
+ARRAYS = (*PER_FRAME, *PER_STEP, *PER_PICTURE)
 
 
 def save_shard(path: Path, episodes: list[Episode]) -> None:
     """Arrays of all episodes end to end, and what can't be an array as JSON; written whole or not at all."""
     arrays = {name: np.concatenate([getattr(episode, name) for episode in episodes]) for name in ARRAYS}
-    notes = [{**episode.meta, "steps": len(episode.actions), "phases": episode.phases} for episode in episodes]
+    notes = [{**episode.meta, "steps": len(episode.actions), "pictures": len(episode.frames), "phases": episode.phases} for episode in episodes]
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(file, notes=np.frombuffer(json.dumps(notes).encode(), np.uint8), **arrays)
@@ -180,20 +188,20 @@ def save_shard(path: Path, episodes: list[Episode]) -> None:
 def read_shard(path: Path) -> Iterator[Episode]:
     """The episodes of one shard, in their order."""
     with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in ARRAYS}
         notes = json.loads(stored["notes"].tobytes())
-    frame = step = 0
+        whole = [np.arange(note["steps"] + 1) for note in notes]  # shards written before pictures could be left out
+        arrays = {name: stored[name] if name in stored else np.concatenate(whole) for name in ARRAYS}
+    frame = step = picture = 0
     for note in notes:
-        steps = note.pop("steps")
-        phases = note.pop("phases")
-        per_frame = slice(frame, frame + steps + 1)
-        per_step = slice(step, step + steps)
-        yield Episode(
-            **{name: arrays[name][per_frame if name in PER_FRAME else per_step] for name in ARRAYS},
-            phases=phases,
-            meta=note,
-        )
-        frame, step = frame + steps + 1, step + steps
+        steps, phases = note.pop("steps"), note.pop("phases")
+        pictures = note.pop("pictures", steps + 1)
+        parts = {
+            **dict.fromkeys(PER_FRAME, slice(frame, frame + steps + 1)),
+            **dict.fromkeys(PER_STEP, slice(step, step + steps)),
+            **dict.fromkeys(PER_PICTURE, slice(picture, picture + pictures)),
+        }
+        yield Episode(**{name: arrays[name][part] for name, part in parts.items()}, phases=phases, meta=note)
+        frame, step, picture = frame + steps + 1, step + steps, picture + pictures
 
 
 def main() -> None:
@@ -202,13 +210,16 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--pictures", type=int, default=None, help="frames to render of each episode, enough for the grounder and the world model")
     parser.add_argument("--lerobot", type=Path, default=None, help="also export to this directory in the LeRobot v2.1 layout")
     options = parser.parse_args()
+    if options.pictures is not None and (options.pictures < 1 or options.lerobot):
+        parser.error("--pictures takes at least 1, and a LeRobot dataset needs all frames")
 
     def report(done: int, total: int) -> None:
         print(f"{done}/{total} shards", flush=True)
 
-    collect(options.out, options.episodes, first_seed=options.first_seed, workers=options.workers, progress=report)
+    collect(options.out, options.episodes, first_seed=options.first_seed, workers=options.workers, pictures=options.pictures, progress=report)
     if options.lerobot:
         from .lerobot import export
 

@@ -66,7 +66,8 @@ class WorldModelMonitor(Monitor):
         if step % self.every == 0:
             model: VideoTransformer = self.average()  # type: ignore[assignment]
             metrics = metrics | validation(model, self.held, self.clips)
-            self.image(step, "dreams", strips(model, self.codec, self.motion, self.held))
+            if self.held.whole:
+                self.image(step, "dreams", strips(model, self.codec, self.motion, self.held))
         super().__call__(step, metrics)
 
 
@@ -88,15 +89,14 @@ def validation(model: VideoTransformer, held: Clips, count: int) -> dict[str, fl
 @torch.no_grad()
 def strips(model: VideoTransformer, codec: Codec, motion: MotionCodec, held: Clips, *, steps: int = 10) -> np.ndarray:
     """uint8 [H, W, 3]: for STRIP_ROWS held-out clips the real future above the dreamed one, every other frame."""
-    assert held.latents is not None
     starts = held.draw(STRIP_ROWS, torch.Generator(held.device).manual_seed(3))
     window = held.window(starts)
     text, mask = clip_text(held, starts, model.config.text_tokens, plan=0.0)
-    start = held.latents[starts].float()
+    start = held.seen(starts)
     context = model.encode_context(start, text, mask)
     noise = torch.randn(STRIP_ROWS, *model.config.latent_shape, generator=torch.Generator().manual_seed(4)).to(held.device)
     dreamed = codec.decode_uint8(motion.decode(flow.sample(model, context, noise, steps=steps), start)).cpu().numpy()
-    real = held.frames[window].cpu().numpy()
+    real = held.frames[held.picture[window]].cpu().numpy()
     rows = []
     for row in range(STRIP_ROWS):
         rows.append(np.concatenate(list(real[row, ::2]), 1))

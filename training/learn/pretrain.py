@@ -42,6 +42,7 @@ from .monitor import Monitor, WorldModelMonitor
 from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 
 STAGES = ("codec", "renderer", "motion", "grounder", "world_model", "layouts", "idm", "probe")
+FEW_PICTURES = ("grounder", "world_model")  # see single frames or the first ones of clips, encoded as they come; fresh episodes cost no more
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
@@ -103,6 +104,8 @@ def train_stage(
     With `held`, clips that are not trained on, the world model is validated on them as it trains. `publish(part, step,
     metrics)` is called with every line of the log.
     """
+    if name not in FEW_PICTURES and not clips.whole:
+        raise ValueError(f"stage {name} needs pictures of all frames, and these episodes have some (collect --pictures)")
     device = clips.device
     torch.manual_seed(settings.seed)  # the initial weights
     muon: list[torch.nn.Module] = []
@@ -112,7 +115,7 @@ def train_stage(
     else:
         codec = weights.load_part(out, "codec", device)
         clips.codec = codec
-        if clips.latents is None and name != "world_model":  # which looks at one frame of each clip, and takes fresh data with every run
+        if clips.latents is None and name not in FEW_PICTURES:
             clips.encode(codec, cache=out / "latents.safetensors")
         if name == "motion":
             model = MotionCodec().to(device)
@@ -153,7 +156,7 @@ def train_stage(
     if loop.world.is_main:
         loop.log = Monitor(directory, publish=publish)
         if name == "world_model" and held is not None:
-            held.encode(codec)
+            held.codec = codec
             every = settings.log_every * 10
             loop.log = WorldModelMonitor(directory, held, codec, motion, lambda: loop.average, every=every, publish=publish)  # type: ignore[arg-type]
     if compiled:
@@ -173,7 +176,7 @@ def train_stage(
                 "batch": batch,
                 "device": str(device),
                 "episodes": len(clips.meta),
-                "frames": len(clips.frames),
+                "frames": len(clips.picture),
                 "settings": vars(settings),
             },
             indent=2,
@@ -230,7 +233,7 @@ def run(options: argparse.Namespace, world: World) -> None:
     began = time.monotonic()
     clips = load_clips(shards[: options.max_shards or None], words).to(world.device)
     held = load_clips(held_shards[-2:], words).to(world.device) if held_shards else None
-    print(f"{len(clips.meta)} episodes, {len(clips.frames)} frames, read in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{len(clips.meta)} episodes, {len(clips.picture)} frames, read in {time.monotonic() - began:.0f} s", flush=True)
     for stage in options.stages.split(","):
         name, _, seconds = stage.partition(":")
         if name not in DEFAULTS:

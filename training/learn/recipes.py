@@ -121,12 +121,14 @@ class MotionRecipe(nn.Module):
 
 class GroundingRecipe(nn.Module):
     """Where is the object that a prompt names, and where are the landmarks? Any frame with any prompt about any object, present or not;
-    some prompts are followed by a plan that has nothing to do with them."""
+    some prompts are followed by a plan that has nothing to do with them. Half of the frames are turned over, left to right, as they are for
+    the world model."""
 
-    def __init__(self, net: Grounder, clips: Clips, batch: int, *, jitter: float = 0.25, plan: float = 0.3):
+    def __init__(self, net: Grounder, clips: Clips, batch: int, *, jitter: float = 0.25, plan: float = 0.3, mirror: float = 0.5):
         super().__init__()
         assert clips.words is not None
-        self.net, self.clips, self.batch, self.jitter, self.plan = net, clips, batch, jitter, plan
+        self.net, self.clips, self.batch, self.jitter, self.plan, self.mirror = net, clips, batch, jitter, plan, mirror
+        self.pictured = torch.nonzero(clips.picture >= 0)[:, 0]
         prompts: list[list[str]] = [[] for _ in OBJECTS]
         for prompt in all_prompts():
             target = parse(prompt).target
@@ -138,21 +140,22 @@ class GroundingRecipe(nn.Module):
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips, n, device = self.clips, self.batch, self.clips.device
-        assert clips.latents is not None
         assert clips.words is not None
 
         def draw(limit: int, *shape: int) -> torch.Tensor:
             return torch.randint(limit, shape or (n,), generator=generator, device=device)
 
-        pick = draw(len(clips.latents))
-        latents = clips.latents[pick].float()
+        pick = self.pictured[draw(len(self.pictured))]
+        mirrored = torch.rand(n, generator=generator, device=device) < self.mirror
+        side = torch.where(mirrored, -1.0, 1.0)[:, None] * torch.tensor([1.0, 0.0], device=device) + torch.tensor([0.0, 1.0], device=device)
+        latents = clips.seen(pick, mirrored)
         latents = latents + self.jitter * torch.rand(n, 1, 1, 1, generator=generator, device=device) * torch.randn(
             latents.shape, generator=generator, device=device
         )
         there = ~clips.objects[pick][..., 0].isnan()
         # Mostly objects that are there: one in six or so of those that are not.
         which = torch.multinomial(there.float() + 0.05, 1, generator=generator)[:, 0]
-        place, present = clips.objects[pick, which], there[torch.arange(n, device=device), which]
+        place, present = clips.objects[pick, which] * side, there[torch.arange(n, device=device), which]
         plans = clips.phase[draw(len(clips.phase), n, 4)]
         plans = torch.where(torch.rand(n, 1, generator=generator, device=device) < self.plan, plans, -1)
         text, mask = clips.words.pack(self.prompts[which, draw(self.prompts.shape[1])], plans, 16)
@@ -160,20 +163,20 @@ class GroundingRecipe(nn.Module):
         error = F.smooth_l1_loss(xy, place.nan_to_num(), beta=0.1, reduction="none").sum(-1) * present
         mae = ((xy.detach() - place.nan_to_num()).norm(dim=-1) * present).sum() / present.sum()
         named = F.binary_cross_entropy_with_logits(logit, present.float()) + 4 * error.mean()
-        marks, metrics = self._landmarks(pick, latents)
+        marks, metrics = self._landmarks(pick, latents, side)
         return named + marks, {"place_error": mae, **metrics}
 
-    def _landmarks(self, pick: torch.Tensor, latents: torch.Tensor) -> tuple[torch.Tensor, dict]:
-        """Loss and errors [m] of the landmarks; the dog's count where a frame shows one."""
+    def _landmarks(self, pick: torch.Tensor, latents: torch.Tensor, side: torch.Tensor) -> tuple[torch.Tensor, dict]:
+        """Loss and errors [m] of the landmarks; the dog's count where a frame shows one. side [B, 2]: -1, 1 of a frame that is turned over."""
         clips, facts = self.clips, self.net.landmarks(latents)
         dog, robot = clips.dog[pick], clips.robot[pick]
         there = ~dog[:, :1].isnan()
         dog = dog.nan_to_num()
-        place = torch.stack([dog[:, :2], clips.mat[clips.episode[pick]], robot[:, :2]], 1)
+        place = torch.stack([dog[:, :2], clips.mat[clips.episode[pick]], robot[:, :2]], 1) * side[:, None]
         seen = torch.cat([there, torch.ones_like(there), torch.ones_like(there)], 1)
         off = F.smooth_l1_loss(facts[..., 1:3], place, beta=0.1, reduction="none").sum(-1) * seen
         yaw = torch.stack([dog[:, 2], robot[:, 2]], 1)
-        turned = (facts[:, [0, 2], 3:] - torch.stack([yaw.cos(), yaw.sin()], -1)).square().sum(-1) * seen[:, [0, 2]]
+        turned = (facts[:, [0, 2], 3:] - torch.stack([yaw.cos(), yaw.sin()], -1) * side[:, None]).square().sum(-1) * seen[:, [0, 2]]
         loss = F.binary_cross_entropy_with_logits(facts[..., 0], seen.float()) + 4 * off.mean() + 0.3 * turned.mean()
         metres = ((facts[..., 1:3] - place).norm(dim=-1) * seen).detach().sum(0) / seen.sum(0)
         return loss, {"dog_error": metres[0], "mat_error": metres[1], "robot_error": metres[2]}
@@ -181,34 +184,44 @@ class GroundingRecipe(nn.Module):
 
 class WorldModelRecipe(nn.Module):
     """Flow matching of the motion codes of the future frames; the start frame is given and not part of the loss. It is jittered, or
-    thousands of episodes are learned by heart. Noise levels lean further to noise than for pictures: the twelve frames of a path tell the
+    thousands of episodes are learned by heart; for the same reason half of them are shown in a mirror, but for gestures (one hand is orange, and
+    prompts tell left from right). Noise levels lean further to noise than for pictures: the twelve frames of a path tell the
     same thing, so that it can be seen, and is decided, nearly to the end of the noise (Chen 2023, "On the Importance of Noise Scheduling for
     Diffusion Models", says so of larger pictures)."""
 
-    def __init__(self, model: VideoTransformer, clips: Clips, batch: int, *, drop_text: float = 0.1, plan: float = 0.3, jitter: float = 0.25, draws: int = 6):
+    def __init__(
+        self, model: VideoTransformer, clips: Clips, batch: int, *,
+        drop_text: float = 0.1, plan: float = 0.3, jitter: float = 0.25, draws: int = 6, mirror: float = 0.5,
+    ):  # fmt: skip
         super().__init__()
         self.model, self.clips, self.batch = model, clips, batch
-        self.drop_text, self.plan, self.jitter, self.draws = drop_text, plan, jitter, draws
+        self.drop_text, self.plan, self.jitter, self.draws, self.mirror = drop_text, plan, jitter, draws, mirror
+        moves = [meta["kind"] in ("go", "bring") for meta in clips.meta]
+        self.sideless = torch.tensor(moves, device=clips.device)  # whose prompts hold in a mirror
         model.grounder.requires_grad_(False)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
-        return self.errors(starts, generator, jitter=self.jitter, draws=self.draws).mean(), {}
+        chosen = torch.rand(len(starts), generator=generator, device=starts.device) < self.mirror
+        mirrored = chosen & self.sideless[self.clips.episode[starts]]
+        return self.errors(starts, generator, jitter=self.jitter, draws=self.draws, mirrored=mirrored).mean(), {}
 
     def errors(
-        self, starts: torch.Tensor, generator: torch.Generator, *, times: torch.Tensor | None = None, jitter: float = 0.0, draws: int = 1
-    ) -> torch.Tensor:
+        self, starts: torch.Tensor, generator: torch.Generator, *,
+        times: torch.Tensor | None = None, jitter: float = 0.0, draws: int = 1, mirrored: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         """Unreduced velocity errors [B * draws, T, Z, 1, 1] of the clips that begin at `starts` [B]; `times` [B * draws] in place of drawn
-        noise levels. draws: of noise and level for each clip, whose context is computed once."""
+        noise levels. draws: of noise and level for each clip, whose context is computed once. mirrored bool [B]: seen in a mirror, and
+        without a plan, whose words tell left from right."""
         clips = self.clips
-        text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator)
+        text, mask = clip_text(clips, starts, self.model.config.text_tokens, plan=self.plan, generator=generator, unplanned=mirrored)
         drop = torch.rand(len(starts), generator=generator, device=starts.device) < self.drop_text
-        frames = clips.seen(starts)
+        frames = clips.seen(starts, mirrored)
         if jitter:
             level = jitter * torch.rand(len(frames), 1, 1, 1, generator=generator, device=frames.device)
             frames = frames + level * torch.randn(frames.shape, generator=generator, device=frames.device)
         context = self.model.encode_context(frames, text, mask, drop).repeat(draws)
-        future = clips.motion(starts).repeat_interleave(draws, 0)
+        future = clips.motion(starts, mirrored).repeat_interleave(draws, 0)
         noise = torch.randn(future.shape, generator=generator, device=future.device)
         if times is None:
             times = sample_times(len(future), generator=generator, device=future.device, mean=0.9, std=1.2)
