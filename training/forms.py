@@ -56,6 +56,12 @@ class RoundForm(forms.Form):
     )
     adapt = forms.ChoiceField(choices=(("full", "all weights"), ("lora", "low-rank adapters")), initial=DPO.adapt, label="Train")
     scale_loser = forms.BooleanField(required=False, label="Hold the loser's gradient back where it would raise the winner's error (SDPO)")
+    mirror = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Learn from every choice in a mirror, too",
+        help_text="A dog on the left teaches about one on the right. Not gestures.",
+    )
     seed = forms.IntegerField(min_value=0, max_value=2**31 - 1, initial=DPO.seed, label="Seed")
 
     adversarial = forms.IntegerField(min_value=0, max_value=5000, initial=SUITE.adversarial, label="Adversarial episodes", help_text=FEWEST)
@@ -107,6 +113,7 @@ class RoundForm(forms.Form):
                 "scenarios": [scenario.slug for scenario in data["scenes"]],
             },
             "gate": {name: data[name] for name in ("ordinary_margin", "ordinary_floor", "confidence")},
+            "mirror": data["mirror"],
             "auto_promote": data["auto_promote"],
         }
 

@@ -131,13 +131,13 @@ def run_one(queue: str) -> str | None:
     try:
         child.send(job)
         state = _see_through(job, child)
+        log.info("job.attempt_over", state=state)
+        return state
     except BaseException:
         child.kill()
         raise
     finally:
         structlog.contextvars.unbind_contextvars("job_id", "job_kind")
-    log.info("job.attempt_over", state=state)
-    return state
 
 
 def _see_through(job: Job, child: Child) -> str:

@@ -69,11 +69,6 @@ class Places:
     arms: torch.Tensor
     holds: torch.Tensor
 
-    def mirrored(self) -> Places:
-        """The same in a room that is turned over, left to right (x to -x): the left arm becomes the right one."""
-        over = self.xy.new_tensor([-1.0, 1.0])
-        return replace(self, xy=self.xy * over, dog_heading=self.dog_heading * over, robot_heading=self.robot_heading * over, arms=self.arms.flip(-1))
-
     def repeat_interleave(self, n: int) -> Places:
         return Places(**{name: value.repeat_interleave(n, 0) for name, value in vars(self).items()})
 
@@ -90,6 +85,16 @@ def codes_between(start: Places, then: Places) -> torch.Tensor:
     turn = torch.stack([c0 * c1 + s0 * s1 - 1, c0 * s1 - s0 * c1], -1) * start.present[:, DOG, None]
     parts = [moved[:, ROBOT], then.robot_heading, then.arms, then.holds[:, None], moved[:, DOG], turn, moved[:, 2:].flatten(1)]
     return torch.cat(parts, -1) / units(moved.shape[1] - 2, moved.device)
+
+
+def mirrored(codes: torch.Tensor) -> torch.Tensor:
+    """Codes [..., Z, 1, 1] of the same motion in a room that is turned over, left to right (x to -x): the left arm becomes the right one."""
+    over = torch.ones(codes.shape[-3], 1, 1, device=codes.device)
+    over[[0, 2, 7, 10]] = -1  # x of the robot, its heading's cosine, x of the dog, the sine of its turn
+    over[BODY::2] = -1  # x of the objects
+    turned = codes * over
+    turned[..., 4:6, :, :] = turned[..., 4:6, :, :].flip(-3)
+    return turned
 
 
 class MotionCodec(nn.Module):

@@ -28,6 +28,7 @@ def test_it_runs_a_job(stack):
     done = stack.manage("check_workers")
     assert done.returncode == 0, done.stderr
     assert "The workers work." in done.stdout
+    stack.wait_line(r"job\.attempt_over .*job_id=[0-9a-f-]{36} .*state=succeeded", timeout_s=20)
 
 
 def test_a_killed_worker_loses_no_job(stack):

@@ -109,9 +109,9 @@ def test_a_page_is_told_that_something_changed(researcher_client):
     async def scenario():
         socket = socket_for(researcher_client, "round:1")
         assert (await socket.connect())[0]
-        assert await socket.receive_json_from(5) == {"topic": "round:1", "last": before.pk}
+        assert await socket.receive_json_from(30) == {"topic": "round:1", "last": before.pk}
         after = await sync_to_async(publish)("round:1", "b")
-        assert await socket.receive_json_from(5) == {"topic": "round:1", "last": after.pk}
+        assert await socket.receive_json_from(30) == {"topic": "round:1", "last": after.pk}
         await sync_to_async(publish)("round:2", "c")
         assert await socket.receive_nothing(0.3)
         await socket.disconnect()
@@ -124,7 +124,7 @@ def test_a_topic_of_others_closes_the_socket(annotator_client, client):
     async def code(one) -> int:
         socket = socket_for(one, "round:1")
         await socket.connect()
-        message = await socket.receive_output(5)
+        message = await socket.receive_output(30)
         return message["code"]
 
     assert asyncio.run(code(annotator_client)) == 4403

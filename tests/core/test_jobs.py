@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
@@ -27,6 +28,11 @@ def _kinds_of_this_test():
     yield
     _kinds.clear()
     _kinds.update(before)
+
+
+def test_a_lost_job_is_found_within_90_seconds_by_default():
+    """A worker that dies right after a heartbeat: its job is stale after STALE, and the next sweep finds it."""
+    assert settings.JOB_STALE_SECONDS + settings.JOB_SWEEP_SECONDS < 90
 
 
 def _add(ctx: JobContext, *, a: int, b: int) -> dict:

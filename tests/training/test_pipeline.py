@@ -5,12 +5,16 @@ import uuid
 
 import numpy as np
 import pytest
+import torch
 from django.core.management import call_command
 
 from core.media import blob_path
-from rollouts.models import PolicyVersion
+from rollouts.dreams.motion import mirrored
+from rollouts.models import PolicyVersion, Rollout
 from training import services
+from training.learn.preferences import PreferenceData
 from training.models import Episode, Evaluation, Round, RoundMetric
+from training.services.snapshots import snapshot_directory
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -106,6 +110,31 @@ def test_a_round_goes_from_choices_to_a_decision(dreamt_choices, researcher, res
 
     for url in (row.get_absolute_url(), f"/versions/{child.pk}/", child_evaluation.get_absolute_url(), "/rounds/", "/evaluations/"):
         assert researcher_client.get(url).status_code == 200, url
+
+
+def test_what_is_learned_is_learned_in_a_mirror_too(dreamt_choices, run_job):
+    row = finish(services.round_start(parent=dreamt_choices, settings=SETTINGS), run_job, until="post_train")
+    data = PreferenceData.load(snapshot_directory(row.snapshot))
+    seen, turned = [r for r in data.rows if not r.mirrored], [r for r in data.rows if r.mirrored]
+    counts = row.snapshot.counts
+    assert len(seen) == len(turned) == counts["mirrored"] == counts["pairs"]
+    assert len(data.prompts) == 2 * counts["clips"]
+    for one, over in zip(seen, turned, strict=True):
+        assert (one.group, one.weight, one.segments, one.tie) == (over.group, over.weight, over.segments, over.tie)
+        torch.testing.assert_close(data.latents_NTCHW[over.winner], mirrored(data.latents_NTCHW[one.winner]))
+        assert not torch.equal(data.start_NCHW[over.winner], data.start_NCHW[one.winner])
+    assert sum(j["mirrored"] for j in data.judgements) == len(data.judgements) / 2
+    train, held = data.split(0.3, 0)
+    assert not any(data.rows[i].mirrored for i in held)
+    assert {data.rows[i].group for i in train}.isdisjoint(data.rows[i].group for i in held)
+
+
+def test_without_a_mirror_and_for_gestures_nothing_is_turned_over(dreamt_choices, run_job):
+    row = finish(services.round_start(parent=dreamt_choices, settings={**SETTINGS, "mirror": False}, name="plain"), run_job, until="post_train")
+    assert row.snapshot.counts["mirrored"] == 0
+    Rollout.objects.update(prompt="raise your left hand")
+    row = finish(services.round_start(parent=dreamt_choices, settings=SETTINGS, name="gestures"), run_job, until="post_train")
+    assert row.snapshot.counts["mirrored"] == 0
 
 
 def test_the_same_round_gives_the_same_weights(dreamt_choices, run_job):

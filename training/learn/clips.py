@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rollouts.dreams.motion import Places, codes_between
+from rollouts.dreams.motion import mirrored as turned_over
 from rollouts.dreams.text import CLAUSE_TOKENS, TEXT_WIDTH, normalise, pool, split
 
 from .collect import read_shard
@@ -122,12 +123,9 @@ class Clips:
         """Motion codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B], as things really moved, or moved in a mirror
         where `mirrored` bool [B] is true."""
         future = self.window(starts)[:, 1:]
-        before, after = self.places(starts).repeat_interleave(self.horizon), self.places(future.flatten())
-        codes = codes_between(before, after).view(*future.shape, -1, 1, 1)
-        if mirrored is None:
-            return codes
-        turned = codes_between(before.mirrored(), after.mirrored()).view_as(codes)
-        return torch.where(mirrored[:, None, None, None, None], turned, codes)
+        codes = codes_between(self.places(starts).repeat_interleave(self.horizon), self.places(future.flatten()))
+        codes = codes.view(*future.shape, -1, 1, 1)
+        return codes if mirrored is None else torch.where(mirrored[:, None, None, None, None], turned_over(codes), codes)
 
 
 def _cache_key(codec: torch.nn.Module, clips: Clips) -> str:

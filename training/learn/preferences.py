@@ -7,12 +7,13 @@ A directory holds
     replay.safetensors  (optional) real clips: latents, start_latents; prompts in preferences.json
 
 and a row is ``{"winner": i, "loser": j, "tie": bool, "weight": w, "group": g, "segments": [[from, to], ...]
-, "origin": "new" | "old"}`` with i and j rows of ``clips``, segments in future frames (0 .. T-1, both
+, "origin": "new" | "old", "mirrored": bool}`` with i and j rows of ``clips``, segments in future frames (0 .. T-1, both
 ends included; empty means the whole clip) and ``group`` naming the start frame, by which training and
-held-out pairs are split: two pairs of one start frame never stand on both sides.
+held-out pairs are split: two pairs of one start frame never stand on both sides. A mirrored row is another one as it looks in a
+room that is turned over, left to right; it is learned from, never judged on.
 
 A judgement is the answer itself, for the value head: ``{"a": i, "b": j, "answer": ..., "weight": w, "group": g, "success_a":
-bool | None, "success_b": bool | None}``.
+bool | None, "success_b": bool | None, "mirrored": bool}``.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Preference:
     weight: float = 1.0
     segments: tuple[tuple[int, int], ...] = ()
     origin: str = "new"
+    mirrored: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -60,6 +62,7 @@ class Preference:
             "weight": self.weight,
             "segments": [list(segment) for segment in self.segments],
             "origin": self.origin,
+            "mirrored": self.mirrored,
         }
 
 
@@ -185,6 +188,7 @@ class PreferenceData:
                 weight=row["weight"],
                 segments=tuple(tuple(segment) for segment in row["segments"]),
                 origin=row.get("origin", "new"),
+                mirrored=row.get("mirrored", False),
             )
             for row in body["rows"]
         ]
@@ -219,7 +223,7 @@ class PreferenceData:
         count = max(1, round(held_out * len(groups))) if len(groups) > 1 and held_out > 0 else 0
         chosen = set(order[:count])
         train = [i for i, row in enumerate(self.rows) if row.group not in chosen]
-        held = [i for i, row in enumerate(self.rows) if row.group in chosen]
+        held = [i for i, row in enumerate(self.rows) if row.group in chosen and not row.mirrored]
         return train, held
 
     def mask(self, row: Preference) -> Tensor:

@@ -23,7 +23,7 @@ from rollouts.worlds.household.describe import scene_clauses
 from rollouts.worlds.household.env import CONTROL_HZ
 from rollouts.worlds.household.factors import OBJECTS, HouseholdFactors
 from rollouts.worlds.household.layout import sample as sample_layout
-from rollouts.worlds.household.tasks import all_prompts, parse
+from rollouts.worlds.household.tasks import all_prompts, holds_in_mirror, parse
 from rollouts.worlds.household.tokens import DOG, FIRST_OBJECT, ROBOT, scene_tokens
 
 from .clips import ClauseTable, Clips, clause_indices, clip_text
@@ -196,14 +196,13 @@ class WorldModelRecipe(nn.Module):
         super().__init__()
         self.model, self.clips, self.batch = model, clips, batch
         self.drop_text, self.plan, self.jitter, self.draws, self.mirror = drop_text, plan, jitter, draws, mirror
-        moves = [meta["kind"] in ("go", "bring") for meta in clips.meta]
-        self.sideless = torch.tensor(moves, device=clips.device)  # whose prompts hold in a mirror
+        self.mirrors = torch.tensor([holds_in_mirror(meta["prompt"]) for meta in clips.meta], device=clips.device)
         model.grounder.requires_grad_(False)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
         chosen = torch.rand(len(starts), generator=generator, device=starts.device) < self.mirror
-        mirrored = chosen & self.sideless[self.clips.episode[starts]]
+        mirrored = chosen & self.mirrors[self.clips.episode[starts]]
         return self.errors(starts, generator, jitter=self.jitter, draws=self.draws, mirrored=mirrored).mean(), {}
 
     def errors(

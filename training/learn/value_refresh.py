@@ -272,9 +272,10 @@ def refresh(
     total = settings.folds + 2
     features = extract(network, head.layer, data, text, settings, still, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
     before, after = Judged(), Judged()
-    judge(head, features, data.judgements, before)
+    seen = [row for row in data.judgements if not row.get("mirrored")]  # as people saw them: only these are judged on
+    judge(head, features, seen, before)
     for fold in range(settings.folds):
-        held = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) == fold]
+        held = [row for row in seen if fold_of(row["group"], settings.folds, settings.seed) == fold]
         kept = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) != fold]
         if not held or not kept:
             continue

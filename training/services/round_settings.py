@@ -55,6 +55,7 @@ class RoundSettings:
     choices       fields of `labeling.selectors.ChoiceFilter`.
     weighting     "model": annotators by the noisy Bradley-Terry model; "equal": all the same.
     replay_clips  real clips that are replayed against forgetting.
+    mirror        learn from every choice also as it looks in a room that is turned over, left to right.
     auto_promote  activate the child at once when the gate says yes.
     """
 
@@ -64,7 +65,8 @@ class RoundSettings:
     value_head: dict[str, Any] = field(default_factory=dict)
     suite: SuiteSettings = field(default_factory=SuiteSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    replay_clips: int = 96
+    replay_clips: int = 256
+    mirror: bool = True
     auto_promote: bool = True
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class RoundSettings:
             "suite": self.suite.to_dict(),
             "gate": self.gate.to_dict(),
             "replay_clips": self.replay_clips,
+            "mirror": self.mirror,
             "auto_promote": self.auto_promote,
         }
 
@@ -142,6 +145,7 @@ def parse(values: dict[str, Any] | None) -> RoundSettings:
             suite=SuiteSettings(**{**suite, "scenarios": tuple(suite.get("scenarios", ()))}),
             gate=GateSettings.from_dict(values.get("gate") or {}),
             replay_clips=replay,
+            mirror=bool(values.get("mirror", True)),
             auto_promote=bool(values.get("auto_promote", True)),
         )
         settings.choice_filter()

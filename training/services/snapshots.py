@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from core.events import publish
 from core.jobs import JobContext
 from core.media import blob_bytes, blob_path, blob_store
 from labeling.selectors import ChoiceRow, choices_for_round
+from rollouts.dreams import motion
 from rollouts.dreams.codec import Codec
 from rollouts.images import png_decode, scaled
 from rollouts.models import PolicyVersion, Rollout, StartFrame
 from rollouts.services import policy_load
+from rollouts.worlds.household.tasks import holds_in_mirror
 from training.learn.preferences import CLIPS, REPLAY, ROWS, Preference, PreferenceData, preferences_of_answer
 from training.learn.replay import replay_clips
 from training.models import Round, RoundSnapshot
@@ -53,7 +56,7 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
     1. The choices of the filter, in their stable order, with annotator weights.
     2. Answers about rollouts of another codec are left out: their latents mean something else to this parent.
     3. Every answer becomes zero or more preferences (`preferences_of_answer`); answers given before the parent existed
-       count as old ones.
+       count as old ones. What holds in a mirror is learned there, too: a preference about a dog on the left is one about a dog on the right.
     4. Files are stored by their hash and named by a row that cannot change.
 
     Returns the counts. Raises TrainingError if too little is left to learn from.
@@ -69,6 +72,7 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
         )
     policy = policy_load(row.parent)
     pool = ClipPool(policy.codec)
+    mirrored: list[Preference] = []
     preferences: list[Preference] = []
     answers: Counter[str] = Counter()
     judged: list[dict[str, Any]] = []
@@ -98,6 +102,10 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
             counts["skipped"]["no preference (both bad, or no weight)"] += 1
         preferences += rows
         judged.append(judgement(choice, a, b))
+        if settings.mirror and holds_in_mirror(usable[choice.rollout_a].prompt):
+            over = {clip: pool.add(usable[rollout], mirrored=True) for clip, rollout in ((a, choice.rollout_a), (b, choice.rollout_b))}
+            mirrored += [replace(one, winner=over[one.winner], loser=over[one.loser], mirrored=True) for one in rows]
+            judged.append({**judgement(choice, over[a], over[b]), "mirrored": True})
     decided = answers["a"] + answers["b"] + answers["tie"]
     if len(preferences) < MIN_CHOICES:
         raise TrainingError(f"{len(preferences)} preferences are left of {len(choices)} choices; a round needs at least {MIN_CHOICES}.", "too_few_choices")
@@ -117,7 +125,7 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
         latents_NTCHW=torch.stack(pool.latents),
         start_NCHW=torch.stack([pool.starts[key] for key in pool.start_of]),
         prompts=pool.prompts,
-        rows=preferences,
+        rows=preferences + mirrored,
         tie_rate=answers["tie"] / decided if decided else 0.0,
         replay_MTCHW=replay,
         replay_start_MCHW=replay_start,
@@ -133,10 +141,11 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
         "ties": sum(p.tie for p in preferences),
         "segments": sum(bool(p.segments) for p in preferences),
         "old": sum(p.origin == "old" for p in preferences),
+        "mirrored": len(mirrored),
         "annotators": len({choice.annotator for choice in choices}),
         "simulated": sum(choice.is_simulated for choice in choices),
-        "start_frames": len(pool.starts),
-        "clips": len(pool.latents),
+        "start_frames": len({frame for frame, over in pool.starts if not over}),
+        "clips": len({rollout for rollout, over in pool.index if not over}),
         "replay": len(prompts),
         "skipped": dict(counts["skipped"]),
     }
@@ -173,6 +182,7 @@ def judgement(choice: ChoiceRow, a: int, b: int) -> dict[str, Any]:
         "group": str(choice.start_frame),
         "success_a": choice.success_a,
         "success_b": choice.success_b,
+        "mirrored": False,
     }
 
 
@@ -185,31 +195,34 @@ def usable_rollouts(choices: list[ChoiceRow], parent: PolicyVersion) -> dict[int
 
 
 class ClipPool:
-    """Each rollout's latents once, each start frame's once, in the order of first use."""
+    """Each rollout's latents once, each start frame's once, in the order of first use; and once more for each that is needed as it looks
+    in a mirror."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self.index: dict[int, int] = {}
+        self.index: dict[tuple[int, bool], int] = {}
         self.latents: list[torch.Tensor] = []
         self.prompts: list[str] = []
-        self.start_of: list[int] = []
-        self.starts: dict[int, torch.Tensor] = {}
+        self.start_of: list[tuple[int, bool]] = []
+        self.starts: dict[tuple[int, bool], torch.Tensor] = {}
 
-    def add(self, rollout: Rollout) -> int:
-        if rollout.pk not in self.index:
-            self.index[rollout.pk] = len(self.latents)
-            self.latents.append(safetensors_load(blob_bytes(rollout.latents_id))["latents"].float())
+    def add(self, rollout: Rollout, *, mirrored: bool = False) -> int:
+        key, start = (rollout.pk, mirrored), (rollout.start_frame_id, mirrored)
+        if key not in self.index:
+            self.index[key] = len(self.latents)
+            codes = safetensors_load(blob_bytes(rollout.latents_id))["latents"].float()
+            self.latents.append(motion.mirrored(codes) if mirrored else codes)
             self.prompts.append(rollout.prompt)
-            self.start_of.append(rollout.start_frame_id)
-            if rollout.start_frame_id not in self.starts:
-                self.starts[rollout.start_frame_id] = self.encode(rollout.start_frame)
-        return self.index[rollout.pk]
+            self.start_of.append(start)
+            if start not in self.starts:
+                self.starts[start] = self.encode(rollout.start_frame, mirrored)
+        return self.index[key]
 
     @torch.no_grad()
-    def encode(self, frame: StartFrame) -> torch.Tensor:
+    def encode(self, frame: StartFrame, mirrored: bool) -> torch.Tensor:
         # As the sampler saw it: frames are scaled to the size that the codec knows.
         pixels = torch.from_numpy(scaled(png_decode(blob_bytes(frame.image_id)), self.codec.config.size).copy())
-        return self.codec.encode(pixels[None])[0].float()
+        return self.codec.encode((pixels.flip(1) if mirrored else pixels)[None])[0].float()
 
 
 def snapshot_stage(*, row: Round, settings: RoundSettings, ctx: JobContext) -> tuple[dict[str, Any], float]:

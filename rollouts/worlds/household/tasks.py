@@ -131,6 +131,15 @@ def parse(prompt: str) -> Task:
     return Task("bring" if "mat" in words else "go", target)
 
 
+def holds_in_mirror(prompt: str) -> bool:
+    """Whether a prompt asks for the same thing in a room that is turned over, left to right. Gestures do not (one hand is orange), and of what
+    this world does not understand nobody knows."""
+    try:
+        return parse(prompt).kind in ("go", "bring")
+    except ValueError:
+        return False
+
+
 def _find_object(text: str) -> str | None:
     nouns = "|".join(_SHAPE_OF)
     match = re.search(rf"\b({'|'.join(COLOURS)})\s+({nouns})s?\b", text)
