@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +23,7 @@ from bench.dreams import rate
 from bench.policy import DOG, specs
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import DOG_RADIUS, DOG_SPINE, ROBOT_RADIUS
-from rollouts.worlds.household.env import HouseholdEnv
-from training.learn.evaluate import EpisodeSpec
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One dream. frame: of which start frame; clear: its path leaves the dog untouched; touched, reached: what came of its actions."""
-
-    frame: int
-    clear: bool
-    touched: bool
-    reached: bool
-    value: float
+from training.learn.executed import Executed, executed_dreams
 
 
 def path_gap(path: np.ndarray, dog: list[float]) -> float:
@@ -46,46 +34,24 @@ def path_gap(path: np.ndarray, dog: list[float]) -> float:
     return float(np.linalg.norm(fine - nearest[:, None] * along, axis=1).min() - ROBOT_RADIUS - DOG_RADIUS)
 
 
-def execute(env: HouseholdEnv, spec: EpisodeSpec, actions: np.ndarray) -> dict:
-    """The info after all the actions [T, A] from the episode's start."""
-    _, info = env.reset(seed=spec.seed, options={"prompt": spec.prompt, "factors": spec.factors})
-    for action in actions:
-        _, _, _, _, info = env.step(action)
-    return info
+def clear(one: Executed) -> bool:
+    """Whether a dream's path leaves the dog untouched."""
+    assert one.dog is not None, "an episode without a dog"
+    return path_gap(one.path, one.dog) > 0
 
 
-def dreams_tried(policy: Policy, wanted: list[EpisodeSpec], n: int, batch: int = 8) -> list[Tried]:
-    env, tried = HouseholdEnv(), []
-    try:
-        for first in range(0, len(wanted), batch):
-            part = wanted[first : first + batch]
-            frames, dogs = [], []
-            for spec in part:
-                _, info = env.reset(seed=spec.seed, options={"prompt": spec.prompt, "factors": spec.factors})
-                frames.append(env.render())
-                dogs.append(info["state"]["dog"])
-            plan = policy.plan(np.stack(frames), [spec.prompt for spec in part], seeds=[[(first + i) * 100 + j for j in range(n)] for i in range(len(part))])
-            for row, (actions, path, value) in enumerate(zip(plan.actions, plan.paths, plan.values, strict=True)):
-                info = execute(env, part[row // n], actions)
-                clear = path_gap(path, dogs[row // n]) > 0
-                tried.append(Tried(first + row // n, clear, info["dog_contact"], info["success"], float(value)))
-    finally:
-        env.close()
-    return tried
-
-
-def figures_of(tried: list[Tried], n: int) -> dict[str, dict]:
+def figures_of(tried: list[Executed], n: int) -> dict[str, dict]:
     """dreams_clear: dreams whose path is clear; frames_with_a_clear_dream: a perfect judge's share; clear_and_untouched: of the clear ones, those
     whose actions touch nothing; executed_untouched: of all; best_value_untouched: of the dreams that the value head prefers in each frame;
     value_prefers_untouched: pairs of one frame in which it prefers the one that touches nothing."""
     frames = [tried[i : i + n] for i in range(0, len(tried), n)]
-    clear = [one for one in tried if one.clear]
+    paths_clear = [one for one in tried if clear(one)]
     pairs = [(a, b) for own in frames for a in own for b in own if b.touched and not a.touched]
     best = [max(own, key=lambda one: one.value) for own in frames]
     return {
-        "dreams_clear": rate(len(clear), len(tried)),
-        "frames_with_a_clear_dream": rate(sum(any(one.clear for one in own) for own in frames), len(frames)),
-        "clear_and_untouched": rate(sum(not one.touched for one in clear), len(clear)),
+        "dreams_clear": rate(len(paths_clear), len(tried)),
+        "frames_with_a_clear_dream": rate(sum(any(clear(one) for one in own) for own in frames), len(frames)),
+        "clear_and_untouched": rate(sum(not one.touched for one in paths_clear), len(paths_clear)),
         "executed_untouched": rate(sum(not one.touched for one in tried), len(tried)),
         "best_value_untouched": rate(sum(not one.touched for one in best), len(best)),
         "value_prefers_untouched": rate(sum(a.value > b.value for a, b in pairs), len(pairs)),
@@ -105,7 +71,7 @@ def main() -> None:
     began, figures = time.time(), {}
     for guidance in options.guidance or [policy.sampler.guidance]:
         policy.sampler = replace(policy.sampler, guidance=guidance)
-        found = figures_of(dreams_tried(policy, specs("go", options.frames, DOG), options.dreams), options.dreams)
+        found = figures_of(list(executed_dreams(policy, specs("go", options.frames, DOG), options.dreams)), options.dreams)
         figures |= {f"{name}_g{guidance:g}": value for name, value in found.items()}
     write_results("oracle", figures, began, *([options.results] if options.results else []))
 

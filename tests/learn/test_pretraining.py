@@ -19,6 +19,8 @@ from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import Renderer, RendererConfig, layout_config
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
+from rollouts.dreams.value_head import ValueHead
+from rollouts.worlds.household.demonstrators import Demonstrator
 from rollouts.worlds.household.describe import all_plan_clauses, all_scene_clauses
 from rollouts.worlds.household.env import HouseholdEnv
 from rollouts.worlds.household.factors import OBJECTS
@@ -27,12 +29,13 @@ from rollouts.worlds.household.tokens import DOG, ENTITIES, FIRST_OBJECT, ROBOT
 from training.learn.clips import ClauseTable, clip_text, load_clips
 from training.learn.collect import play_episode, read_shard, save_shard
 from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
+from training.learn.executed import executed_dreams
 from training.learn.lerobot import export
 from training.learn.loop import Loop, LoopSettings
 from training.learn.muon import Muon
 from training.learn.pretrain import train_stage
 from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
-from training.learn.value import clip_values, train_value_head, twin_starts, value_data, value_figures
+from training.learn.value import clip_values, dream_data, dream_figures, dream_specs, joined, train_value_head, twin_starts, value_data, value_figures
 
 TINY_CODEC = CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8))
 
@@ -246,13 +249,59 @@ def test_twins_share_their_start(clips):
 def test_the_value_head_learns_and_is_measured(clips):
     model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1)).eval()
     data = value_data(model, clips, 48, layer=0, seed=0)
-    from rollouts.dreams.value_head import ValueHead
-
     torch.manual_seed(0)
     head = ValueHead(width=32, layer=0)
     figures = value_figures(train_value_head(head, data, steps=120, batch=32, lr=2e-3), data)
     assert figures["pair_accuracy"] > 0.6
     assert 0 <= figures["ece"] <= 1
+
+
+def test_dreams_are_played_in_the_world(monkeypatch):
+    policy, env = Policy.tiny(), HouseholdEnv()
+    dogs = ({"dog": "lying", "dog_place": "on_path"}, {"dog": "absent"})
+    specs = [EpisodeSpec("go to the red ball", seed, dogs[seed % 2]) for seed in range(4)]
+    straight, touched = [], []
+    for spec in specs:
+        _, info = env.reset(seed=spec.seed, options={"prompt": spec.prompt, "factors": spec.factors})
+        actor = Demonstrator(info["task"], "careless", np.random.default_rng(0))
+        straight.append([])
+        for _ in range(12):
+            straight[-1].append(actor.act(info["state"]))
+            _, _, _, _, info = env.step(straight[-1][-1])
+        touched.append(info["dog_contact"])
+    env.close()
+    assert touched == [True, False, True, False]
+    dream = Policy.plan
+
+    def plan(self, frames, prompts, *, seeds):
+        found = dream(self, frames, prompts, seeds=seeds)
+        at = [straight[seeds[i][0] // 100] for i in range(len(frames))]
+        found.actions[0::2], found.actions[1::2] = at, 0.0  # the first of each frame's two goes straight, the second stands still
+        return found
+
+    monkeypatch.setattr(Policy, "plan", plan)
+    played = list(executed_dreams(policy, specs, 2, batch=3, patience=60))
+    assert [one.frame for one in played] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [one.touched for one in played[0::2]] == touched
+    assert not any(one.touched or one.reached for one in played[1::2])
+    assert all(one.steps_left for one in played[1::2]), "a careful demonstrator gets there"
+    assert [one.dog is None for one in played[::2]] == [False, True, False, True]
+    again = list(executed_dreams(policy, specs[:1], 2, lead=6, patience=0))
+    assert [one.steps_left for one in again[1:]] == [None]
+
+
+def test_a_value_head_learns_from_dreams_and_from_demonstrations(clips):
+    policy = Policy.tiny()
+    dreams = dream_data(policy, dream_specs(4), layer=0, patience=2)
+    assert dreams.features.shape == (16, 12, 32)
+    assert ((dreams.target >= 0) & (dreams.target <= 1)).all()
+    demonstrations = value_data(policy.world_model, clips, 24, layer=0, seed=0)
+    both = joined(demonstrations, dreams)
+    assert len(both.features) == len(both.target) == len(both.frozen) == len(both.twin) == 40
+    assert (both.twin[24:] // 4 == torch.arange(24, 40) // 4).all(), "a dream's twin is of its own frame"
+    head = train_value_head(ValueHead(width=32, layer=0), both, steps=4, batch=8)
+    worth = torch.tensor([0.0, 1.0, 0.5, 0.5] * 4)
+    assert dream_figures(head, replace(dreams, target=worth))["dream_pairs"] == 4 * 5
 
 
 def test_closed_loop_episodes_repeat_and_do_not_depend_on_the_batch():

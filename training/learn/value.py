@@ -9,6 +9,9 @@ of two clips is worth more (Bradley & Terry 1952). A clip that stands frozen tho
 
 Half of the clips are twins: the openings of two episodes that share their start and prompt. Choosing among dreams of one start is what
 the score is for, and pairs of other starts teach mostly how hard a start is.
+
+With `--dreams K`, dreams of K start frames are played in the world and learned from as well (`executed.py`): a demonstrator that meets a dog
+pushes it, a dream walks through it, and a head that has seen demonstrations only does not know what to make of that.
 """
 
 from __future__ import annotations
@@ -19,20 +22,27 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from rollouts.dreams import weights
 from rollouts.dreams.motion import codes_between
+from rollouts.dreams.policy import Policy
 from rollouts.dreams.precision import autocast
 from rollouts.dreams.transformer import VideoTransformer
 from rollouts.dreams.value_head import ValueHead, rollout_features, shared_noise
 
 from .clips import Clips, clip_text, load_clips
+from .evaluate import EpisodeSpec
+from .executed import executed_dreams
 from .pretrain import clause_table, split_shards
+from .suites import DOG_SCENES, ORDINARY_SCENES, draw_prompt
 
 GAMMA = 0.93
+DREAM_SEED = 600_000_000  # of episodes whose frames are dreamed from, far from those of pretraining, replay and evaluations
+DREAMS_EACH = 4
 FROZEN_SHARE = 0.1
 NOISE_DRAWS = 4
 
@@ -89,6 +99,49 @@ def value_data(model: VideoTransformer, clips: Clips, count: int, *, layer: int,
             tokens = rollout_features(model, future, context, layer=layer, noise=noises[index % NOISE_DRAWS])
         features.append(tokens.half())
     return ValueData(torch.cat(features), target, frozen, twin)
+
+
+def dream_specs(count: int) -> list[EpisodeSpec]:
+    """Episodes to dream from: each dog scene and the ordinary one in turn, to go or to bring."""
+    specs = []
+    for index in range(count):
+        _, factors = (*DOG_SCENES, *ORDINARY_SCENES)[index % 4]
+        prompt = draw_prompt(np.random.default_rng([index, 23]), (("go", 0.8), ("bring", 0.2)))
+        specs.append(EpisodeSpec(prompt, DREAM_SEED + index, dict(factors)))
+    return specs
+
+
+@torch.no_grad()
+def dream_data(policy: Policy, specs: list[EpisodeSpec], *, layer: int, patience: int = 40) -> ValueData:
+    """Dreams of these episodes, DREAMS_EACH of a frame, worth what a clip is: 0 where the dog is touched or a careful demonstrator does not
+    finish within `patience` steps, else GAMMA ** (steps it needs). A dream's twin is another one of its frame."""
+
+    def tell(done: int, total: int) -> None:
+        if done % 80 == 0:
+            print(f"dreams of {done} of {total} frames", flush=True)
+
+    played = list(executed_dreams(policy, specs, DREAMS_EACH, lead=8, patience=patience, progress=tell))
+    target = torch.tensor([0.0 if one.touched or one.steps_left is None else GAMMA**one.steps_left for one in played])
+    noises = shared_noise(policy.world_model.config.latent_shape, draws=NOISE_DRAWS)
+    features = []
+    for first in range(0, len(played), 64):
+        part = played[first : first + 64]
+        context = policy.context(torch.stack([one.start for one in part]), [one.prompt for one in part])
+        with autocast(policy.device):
+            latents = torch.stack([one.latents for one in part])
+            features.append(rollout_features(policy.world_model, latents, context, layer=layer, noise=noises[first // 64 % NOISE_DRAWS]).half())
+    twin = torch.arange(len(played)).view(-1, DREAMS_EACH).roll(-1, 1).flatten()
+    return ValueData(torch.cat(features), target, torch.zeros(len(played), dtype=torch.bool), twin)
+
+
+def joined(one: ValueData, other: ValueData) -> ValueData:
+    """Both, the rows of `one` first."""
+    return ValueData(
+        torch.cat([one.features, other.features]),
+        torch.cat([one.target, other.target]),
+        torch.cat([one.frozen, other.frozen]),
+        torch.cat([one.twin, other.twin + len(one.twin)]),
+    )
 
 
 def twin_starts(clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,6 +222,15 @@ def value_figures(head: ValueHead, data: ValueData) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
+def dream_figures(head: ValueHead, data: ValueData) -> dict[str, float]:
+    """Accuracy on pairs of dreams of one frame whose targets differ by over 0.2."""
+    score = torch.cat([head(part.float())[1] for part in data.features.split(128)]).view(-1, DREAMS_EACH)
+    target = data.target.view(-1, DREAMS_EACH)
+    pairs = target[:, :, None] - target[:, None] > 0.2
+    return {"dream_pair_accuracy": float((score[:, :, None] > score[:, None])[pairs].float().mean()), "dream_pairs": int(pairs.sum())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -177,6 +239,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--clauses", type=Path, default=None)
     parser.add_argument("--max-shards", type=int, default=160)
+    parser.add_argument("--dreams", type=int, default=0, metavar="K", help="start frames to dream from and to play the dreams of, besides")
     options = parser.parse_args()
     model = weights.load_part(options.weights, "world_model")
     codec = weights.load_part(options.weights, "codec")
@@ -190,10 +253,20 @@ def main() -> None:
         clips.encode(codec)
         sets.append(value_data(model, clips, count, layer=head.layer, seed=seed))  # type: ignore[arg-type]
         del clips
+    fresh = copy.deepcopy(head)
     average = train_value_head(head, sets[0], steps=options.steps)
-    figures = value_figures(average, sets[1])
-    print(json.dumps(figures))
+    print(json.dumps(value_figures(average, sets[1])))
     weights.save_part(options.weights, "value_head", average)
+    if options.dreams:
+        specs = dream_specs(options.dreams)
+        unseen = len(specs) // 8
+        policy = Policy.load(options.weights)
+        held_out = dream_data(policy, specs[:unseen], layer=head.layer)
+        print(json.dumps(dream_figures(average, held_out)))
+        both = joined(sets[0], dream_data(policy, specs[unseen:], layer=head.layer))
+        average = train_value_head(fresh, both, steps=options.steps)
+        print(json.dumps(value_figures(average, sets[1]) | dream_figures(average, held_out)))
+        weights.save_part(options.weights, "value_head", average)
 
 
 if __name__ == "__main__":
