@@ -28,19 +28,21 @@ class DPOSettings:
     loser_safety: float | None = None
 
     # Batch: new pairs / pairs of earlier rounds / real clips. Missing kinds give their share away.
-    # Many pairs a step: they agree on little, and Adam makes steps of what they disagree on.
-    pairs_per_step: int = 64
+    # Many pairs a step: they agree on little, and Adam makes steps of what they disagree on. At 64 and 1e-4 the held-out loss went up and down
+    # by 0.05 between evaluations, at 128 by 0.02, and ten steps brought what thirty had (one seed, shipped base).
+    pairs_per_step: int = 128
     share_old: float = 0.15
-    share_replay: float = 0.15
+    # Twice the share of FlowPRO's rounds: pairs are about dogs, and a child that learns from little else loses its way in ordinary rooms.
+    share_replay: float = 0.3
     # Weight of a replayed clip's error, in the same unit as the anchor's.
     replay_weight: float = 1.0
     # Pairs per forward pass; smaller saves memory, the result is the same.
     micro_batch: int = 32
 
     # Optimiser.
-    steps: int = 60
-    # At 1e-4 the lowest held-out loss was a little higher (0.830 against 0.818, one seed).
-    learning_rate: float = 3e-5
+    steps: int = 40
+    # At 3e-5 and 64 pairs a step, 60 steps ordered as many held-out pairs and changed nothing in the world (60 episodes).
+    learning_rate: float = 1e-4
     warmup_steps: int = 5
     weight_decay: float = 0.0
     # Norm limit, stated for a plain flow-matching error; it is scaled by ``error_unit``.
