@@ -54,7 +54,7 @@ def test_every_line_of_a_request_has_the_id_that_its_answer_has(rf, lines):
 def test_every_line_of_a_job_has_its_id_and_the_next_line_has_not(lines, run_job):
     job("t.talks")(_say)
     try:
-        done = run_job(submit("t.talks"))
+        done = run_job(submit(kind="t.talks"))
     finally:
         _kinds.pop("t.talks")
     assert done.state == "succeeded"

@@ -10,10 +10,12 @@ from django.core.management import call_command
 
 from core.media import blob_path
 from rollouts.dreams.motion import mirrored
-from rollouts.models import PolicyVersion, Rollout
+from rollouts.models import PolicyVersion
+from rollouts.worlds.household.tasks import holds_in_mirror
 from training import services
 from training.learn.preferences import PreferenceData
 from training.models import Episode, Evaluation, Round, RoundMetric
+from training.services import snapshots
 from training.services.snapshots import snapshot_directory
 
 pytestmark = pytest.mark.timeout(300)
@@ -129,10 +131,10 @@ def test_what_is_learned_is_learned_in_a_mirror_too(dreamt_choices, run_job):
     assert {data.rows[i].group for i in train}.isdisjoint(data.rows[i].group for i in held)
 
 
-def test_without_a_mirror_and_for_gestures_nothing_is_turned_over(dreamt_choices, run_job):
+def test_without_a_mirror_and_for_gestures_nothing_is_turned_over(dreamt_choices, run_job, monkeypatch):
     row = finish(services.round_start(parent=dreamt_choices, settings={**SETTINGS, "mirror": False}, name="plain"), run_job, until="post_train")
     assert row.snapshot.counts["mirrored"] == 0
-    Rollout.objects.update(prompt="raise your left hand")
+    monkeypatch.setattr(snapshots, "holds_in_mirror", lambda prompt: holds_in_mirror("raise your left hand"))
     row = finish(services.round_start(parent=dreamt_choices, settings=SETTINGS, name="gestures"), run_job, until="post_train")
     assert row.snapshot.counts["mirrored"] == 0
 
