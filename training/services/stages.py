@@ -179,7 +179,7 @@ def model_card(row: Round, report: dict[str, Any]) -> str:
         "",
         f"- Learned from {counts['choices']} choices of {counts['annotators']} annotators ({counts['simulated']} simulated):",
         f"  {counts['pairs']} preferences ({counts['ties']} ties, {counts['segments']} of segments) over {counts['clips']} rollouts of",
-        f"  {counts['start_frames']} start frames; {counts['replay']} real clips replayed.",
+        f"  {counts['start_frames']} start frames; {counts.get('mirrored', 0)} preferences once more in a mirror; {counts['replay']} real clips replayed.",
         f"- Snapshot `{row.snapshot.sha256}`, code `{code_revision() or 'unknown'}`, seed {row.settings['dpo']['seed']}.",
         f"- Alarms while it trained: {len(row.alarms)}.",
     ]
