@@ -22,7 +22,7 @@ from tests.e2e.story_policy import NAME as PARENT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Slow enough for a machine that trains in the background; a quiet one needs a tenth of it.
-SLOW = 300_000
+SLOW = 600_000
 EACH = 6  # answers of each annotator: a round wants ten
 REASON = "A rehearsal with small weights: the gate asks for more episodes than were played."
 
