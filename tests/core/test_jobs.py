@@ -30,11 +30,6 @@ def _kinds_of_this_test():
     _kinds.update(before)
 
 
-def test_a_lost_job_is_found_within_90_seconds_by_default():
-    """A worker that dies right after a heartbeat: its job is stale after STALE, and the next sweep finds it."""
-    assert settings.JOB_STALE_SECONDS + settings.JOB_SWEEP_SECONDS < 90
-
-
 def _add(ctx: JobContext, *, a: int, b: int) -> dict:
     ctx.progress(1, 2, "half")
     return {"sum": a + b}
@@ -283,3 +278,8 @@ def test_the_database_refuses_nonsense(changes):
     waiting = submit(kind="t.add")
     with pytest.raises(IntegrityError), transaction.atomic():
         Job.objects.filter(pk=waiting.pk).update(**changes)
+
+
+def test_a_lost_job_is_found_within_90_seconds_by_default():
+    """A worker that dies right after a heartbeat: its job is stale after STALE, and the next sweep finds it."""
+    assert settings.JOB_STALE_SECONDS + settings.JOB_SWEEP_SECONDS < 90
