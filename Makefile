@@ -32,7 +32,7 @@ ifdef T
 	$(PYTEST) $(T)
 else
 	@failed=0; \
-	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore=,$(LAST)) || failed=1; \
+	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(LAST)) || failed=1; \
 	$(PYTEST) tests/chaos >$(CHAOS_LOG) 2>&1 & chaos=$$!; \
 	trap : INT; trap 'kill -INT $$chaos' TERM; \
 	$(PYTEST) tests/e2e || failed=1; \

@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--choices", type=int, default=300, help="per seed")
     parser.add_argument("--episodes", type=int, default=200, help="adversarial ones, and as many ordinary ones")
     parser.add_argument("--source", choices=("generated", "captured"), default="generated", help="of the start frames")
+    parser.add_argument("--continued", type=float, default=0.0, help="share of the start frames that are moments of a dream, not an episode's beginning")
     parser.add_argument("--arms", default=",".join(ARM_NAMES))
     parser.add_argument("--best-of", type=int, default=8, help="dreams per plan of the best-of-N control; 0 leaves it out")
     parser.add_argument("--dpo", default="{}", help="JSON: settings of DPO that differ from the defaults")
@@ -70,7 +71,7 @@ def prove(options: argparse.Namespace) -> None:
         torch.set_num_threads(options.threads)
     by = person_ensure(username="proof", roles=("admin", "researcher"))
     base = base_version_ensure(directory=options.weights)
-    wanted = Experience(options.frames, options.rollouts, options.choices, options.source)
+    wanted = Experience(options.frames, options.rollouts, options.choices, options.source, options.continued)
     arms = [ARMS[name] for name in options.arms.split(",") if name]
     rows: list[dict[str, Any]] = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.common import run_here
 from labeling.simulate import Teacher, Verdict
 
 # What the words of a scene say of the dog, for each dog scene of the suite.
@@ -22,6 +23,9 @@ ACROSS = [
     if one != other and (one[0] - other[0]) % 2 == (one[1] - other[1]) % 2 == 0
 ]
 
+
+# Frames of a dream at which it is gone on from: under way, and mostly not past the dog.
+MOMENTS = (2, 8)
 
 ORDER = ("uniform", "careful", "coin")
 
@@ -58,12 +62,13 @@ ARMS = {
 
 @dataclass(frozen=True)
 class Experience:
-    """How much is dreamed and answered for one seed."""
+    """How much is dreamed and answered for one seed; continued: share of the start frames that are moments of a dream."""
 
     frames: int
     rollouts: int
     choices: int
     source: str
+    continued: float = 0.0
 
 
 def words_of(cell: tuple[int, int]) -> str:
@@ -125,8 +130,28 @@ def frames_make(*, seed: int, wanted: Experience, version: Any, by: Any) -> list
                 candidates = studio.start_frame_capture(scenario_version=current, policy_version=version, n=1, seed=at + 50, created_by=by)
             studio.start_frames_review(ids=[candidates[0].pk], state="approved", by=by, reason="the proof")
             found = StartFrame.objects.get(pk=candidates[0].pk)
+            rng = np.random.default_rng([seed, index, 19])
+            if rng.random() < wanted.continued:
+                found = moment_of(found, moment=int(rng.integers(*MOMENTS)), version=version, seed=at + 60, by=by) or found
         approved.append(found)
     return approved
+
+
+def moment_of(frame: Any, *, moment: int, version: Any, seed: int, by: Any) -> Any | None:
+    """An approved start frame that is a moment of a dream of `frame`; None if the probe does not see there what the words say."""
+    from core.models import Job
+    from rollouts import services as studio
+
+    dream, *_ = studio.rollouts_sample(start_frame=frame, policy_version=version, prompt=frame.scenario_version.prompt, n=1, seed=seed)
+    made = studio.start_frame_continue(rollout=dream, frame=moment, by=by)
+    for job in Job.objects.filter(kind="rollouts.probe", state=Job.State.QUEUED):
+        run_here(job)
+    made.refresh_from_db()
+    if not made.probe.get("agrees"):
+        return None
+    studio.start_frames_review(ids=[made.pk], state="approved", by=by, reason="the proof")
+    made.refresh_from_db()
+    return made
 
 
 def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[Any], say: Any, judge: Any, uniformly: bool) -> dict[str, Any]:
@@ -149,7 +174,8 @@ def choices_make(*, seed: int, wanted: Experience, version: Any, frames: list[An
         rollouts.append(sorted(rows, key=lambda row: not row.accepted)[: wanted.rollouts])
     every = [(a, b) for rows in rollouts for i, a in enumerate(rows) for b in rows[i + 1 :]]
     careful = Teacher(mistake=0.1, equal=0.1, skip=0.0)
-    counts: dict[str, Any] = {"frames": len(frames), "generated": sum(frame.source == "generated" for frame in frames)}
+    counts: dict[str, Any] = {"frames": len(frames)}
+    counts |= {source: sum(frame.source == source for frame in frames) for source in ("generated", "continued")}
     counts |= {"rollouts": sum(map(len, rollouts)), "accepted": sum(row.accepted for rows in rollouts for row in rows), "pairs": len(every)}
 
     def answer(name: str, teacher: Teacher, most: int) -> None:

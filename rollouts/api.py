@@ -207,6 +207,10 @@ class SampleWrite(serializers.Serializer[Any]):
     policy_version = serializers.IntegerField(min_value=1, max_value=MAX_ID, required=False)
 
 
+class ContinueWrite(serializers.Serializer[Any]):
+    frame = serializers.IntegerField(min_value=1, max_value=1000, help_text="The moment: 1 is the first frame after the start frame.")
+
+
 class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Rollout]):
     """Rollouts with their verdict, value and path. Researchers sample them."""
 
@@ -225,6 +229,18 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         if open_frames != len(set(data["start_frames"])):
             raise Problem(409, "frame_not_approved", "Only approved start frames are sampled; some of these are not.")
         return accepted(submit_act(kind="rollouts.sample", params={**data, "policy_version": version.pk}, by=person(request), target=version))
+
+
+    @extend_schema(request=ContinueWrite, responses={201: StartFrameSerializer})
+    @action(detail=True, methods=["post"], url_path="continue", permission_classes=[HasRole("admin")])
+    def go_on(self, request: Request, pk: str) -> Response:
+        """A moment of this rollout becomes a start frame to review. The same moment again answers with the frame that is there."""
+        data = checked(ContinueWrite, request)
+        try:
+            made = services.start_frame_continue(rollout=self.get_object(), frame=data["frame"], by=person(request))
+        except services.RolloutsError as error:
+            raise problem(error) from error
+        return Response(StartFrameSerializer(made).data, status=201)
 
 
 class PolicyVersionSerializer(serializers.ModelSerializer[PolicyVersion]):

@@ -69,7 +69,7 @@ def capture(ctx: JobContext, *, scenario_version: int, policy_version: int | Non
 
 @job("rollouts.probe", queue="gpu", max_attempts=3, title="Read start frames")
 def probe(ctx: JobContext, *, start_frames: list[int], policy_version: int) -> dict[str, Any]:
-    """Let the probe read frames that nobody has read yet: uploads, and what mining found."""
+    """Let the probe read frames that nobody has read yet: uploads, moments of rollouts, and what mining found."""
     return services.start_frames_probe(
         start_frames=StartFrame.objects.filter(pk__in=start_frames).select_related("scenario_version__scenario"),
         policy_version=PolicyVersion.objects.get(pk=policy_version),

@@ -27,6 +27,7 @@ urlpatterns = [
     path("rollouts/", rollouts.rollouts, name="rollouts"),
     path("rollouts/sample/", rollouts.rollouts_sample, name="rollouts_sample"),
     path("rollouts/<int:pk>/", rollouts.rollout, name="rollout"),
+    path("rollouts/<int:pk>/continue/", rollouts.rollout_continue, name="rollout_continue"),
     path("mining/", mining.mining, name="mining"),
     path("mining/start/", mining.mining_start, name="mining_start"),
     path("mining/<int:pk>/", mining.mining_run, name="mining_run"),

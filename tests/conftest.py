@@ -40,6 +40,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _running.clear()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with slow tests first: xdist gives a file to one worker, and a slow one that comes last is waited for by all."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def new_home() -> Iterator[Callable[[], Path]]:
     """Makes data directories for products of a test's own. As root, PostgreSQL runs as somebody else and has to pass through the directories

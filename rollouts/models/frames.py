@@ -11,7 +11,8 @@ class StartFrame(models.Model):
     """One image of a scene, waiting for or past an admin's review.
 
     image      PNG, re-encoded by us whatever its source.
-    sampler    {"like": seed, "closeness": 0..1} of a variation of another seed's frame; else empty.
+    sampler    {"like": seed, "closeness": 0..1} of a variation of another seed's frame; {"rollout": id, "frame": i} of a continued
+               frame: a moment of that rollout; else empty.
     scene_text the description it was generated from (may differ from the version's while texts are compared).
     world_spec {"world": "household", "prompt": str, "seed": int, "factors": {...}}: enough to start the very same
                episode in physics again; only on captured frames.
@@ -23,6 +24,7 @@ class StartFrame(models.Model):
         GENERATED = "generated", "Generated"
         CAPTURED = "captured", "Captured"
         UPLOADED = "uploaded", "Uploaded"
+        CONTINUED = "continued", "Continued from a rollout"
 
     class State(models.TextChoices):
         PROPOSED = "proposed", "To review"
@@ -64,7 +66,7 @@ class StartFrame(models.Model):
                 name="start_frame_state_known",
             ),
             models.CheckConstraint(
-                condition=models.Q(source__in=["generated", "captured", "uploaded"]),
+                condition=models.Q(source__in=["generated", "captured", "uploaded", "continued"]),
                 name="start_frame_source_known",
             ),
             models.CheckConstraint(

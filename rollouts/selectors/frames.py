@@ -96,7 +96,7 @@ def frame_card(frame: StartFrame, twins: list[int] | None = None) -> dict[str, A
         notes.append(f"Near twin of {shown}{' and more' if len(twins) > 3 else ''}")
     if frame.reason and frame.reason != " ".join(frame.probe.get("disagreements", [])):
         notes.append(f"{frame.get_state_display()}: {frame.reason}")
-    place = {"captured": "world", "uploaded": "upload"}.get(frame.source, "seed")
+    place = {"captured": "world", "uploaded": "upload", "continued": "rollout seed"}.get(frame.source, "seed")
     return {
         "id": frame.pk,
         "image_url": frame.image.url,

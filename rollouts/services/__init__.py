@@ -3,6 +3,7 @@
 from rollouts.services.errors import RolloutsError
 from rollouts.services.frames import (
     start_frame_capture,
+    start_frame_continue,
     start_frame_create,
     start_frame_upload,
     start_frames_imagine,
@@ -73,6 +74,7 @@ __all__ = [
     "scenarios_import",
     "scenarios_set_state",
     "start_frame_capture",
+    "start_frame_continue",
     "start_frame_create",
     "start_frame_upload",
     "start_frames_imagine",

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from core import audit
 from core.events import publish
+from core.jobs import submit
 from core.media import blob_bytes, blob_store
 from rollouts import factors as scene_factors
-from rollouts.images import png_bytes, png_decode
-from rollouts.models import PolicyVersion, ScenarioVersion, StartFrame
+from rollouts.images import png_bytes, png_decode, sprite_frames
+from rollouts.models import PolicyVersion, Rollout, ScenarioVersion, StartFrame
 from rollouts.phash import phash
 from rollouts.services.errors import RolloutsError
 from rollouts.services.uploads import MAX_FILES, image_reencode
@@ -222,6 +223,36 @@ def start_frame_capture(
                 ctx.progress(start + len(shots), n, f"{start + len(shots)} of {n} frames")
     finally:
         world.close()
+    return made
+
+
+def start_frame_continue(*, rollout: Rollout, frame: int, by: Any) -> StartFrame:
+    """Propose a moment of a rollout, frame 1 to the last, as a start frame: where the policy would find itself if it went on so.
+
+    First frames show a robot that has just set out. A policy that plans again and again meets the dog in the middle of a plan, and what
+    is chosen there can be learned only from futures that begin there. A job lets the probe read it. The same moment again is the row that
+    is there.
+
+    Raises RolloutsError for a frame that the rollout does not have.
+    """
+    if not 1 <= frame < rollout.frame_count:
+        raise RolloutsError(f"This rollout has the moments 1 to {rollout.frame_count - 1} after its start frame.", "no_such_frame")
+    start, version = rollout.start_frame, rollout.start_frame.scenario_version
+    picture = sprite_frames(png_decode(blob_bytes(rollout.sprite_id)), rollout.frame_count, rollout.height, rollout.width)[frame]
+    with transaction.atomic():
+        made = start_frame_create(
+            scenario_version=version,
+            frame=picture,
+            source=StartFrame.Source.CONTINUED,
+            seed=rollout.seed,
+            sampler={"rollout": rollout.pk, "frame": frame},
+            scene_text=start.scene_text,
+            policy_version=rollout.policy_version,
+            created_by=by,
+        )
+        audit.record(actor=by, action="start_frame.continue", target=made, after={"rollout": rollout.pk, "frame": frame})
+        if not made.probe:
+            submit(kind="rollouts.probe", params={"start_frames": [made.pk], "policy_version": rollout.policy_version_id}, created_by=by)
     return made
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from core.people import role_required
-from rollouts import selectors
+from rollouts import selectors, services
 from rollouts.forms import SampleForm
 from rollouts.models import Rollout, Scenario, StartFrame
 from rollouts.services.acts import submit_act
@@ -87,6 +87,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
             "siblings": siblings,
             "sibling_viewer": json.dumps({"rollouts": [selectors.rollout_card(other) for other in siblings]}),
             "speed_chart": json.dumps(_speed_chart(row)),
+            "moments": [(i, i / row.fps) for i in range(1, row.frame_count)],
         },
     )
 
@@ -101,6 +102,21 @@ def _speed_chart(row: Rollout) -> dict:
         "y": {"label": "m/s", "min": 0},
         "series": [{"name": "speed", "values": [round(speed, 3) for speed in speeds]}],
     }
+
+
+@require_POST
+@role_required("admin")
+def rollout_continue(request: HttpRequest, pk: int) -> HttpResponse:
+    """A moment of this rollout, `frame`, becomes a start frame to review."""
+    row = get_object_or_404(Rollout.objects.select_related("start_frame__scenario_version__scenario", "policy_version"), pk=pk)
+    wanted = request.POST.get("frame", "")
+    try:
+        frame = services.start_frame_continue(rollout=row, frame=int(wanted) if wanted.isdecimal() and len(wanted) < 5 else 0, by=person(request))
+    except services.RolloutsError as error:
+        messages.error(request, str(error))
+        return redirect(row)
+    messages.success(request, "This moment waits for your review: approve it, and futures can begin here.")
+    return redirect(frame)
 
 
 @require_POST

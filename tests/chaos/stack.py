@@ -53,6 +53,12 @@ def wait_for(what: Callable[[], Any], *, timeout_s: float, why: str) -> Any:
     raise AssertionError(f"not within {timeout_s} s: {why}")
 
 
+def tree_of(process: psutil.Process | None) -> list[psutil.Process]:
+    """A process and all that it has started."""
+    assert process is not None, "it does not run"
+    return [process, *process.children(recursive=True)]
+
+
 class Stack:
     """`manage.py up` as a process, with its log, its children and its database."""
 

@@ -11,17 +11,13 @@ import psutil
 import psycopg2
 import pytest
 
-from tests.chaos.stack import ROOT, wait_for
+from tests.chaos.stack import ROOT, tree_of, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def _steps(events, attempt):
     return [data["step"] for kind, data in events if kind == "step" and data["attempt"] == attempt]
-
-
-def _tree(process: psutil.Process) -> list[psutil.Process]:
-    return [process, *process.children(recursive=True)]
 
 
 def test_it_runs_a_job(stack):
@@ -35,7 +31,7 @@ def test_a_killed_worker_loses_no_job(stack):
     job = stack.submit(steps=20)
     stack.wait_steps(job, 3)
     worker = stack.find("-Q", "cpu")
-    tree = _tree(worker)
+    tree = tree_of(worker)
     assert len(tree) >= 2, "the handler runs in a child of the worker"
     worker.kill()
     wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in tree), timeout_s=10, why="its child dies with it")
@@ -67,7 +63,7 @@ def test_a_worker_that_comes_back_late_cannot_write(stack):
     """Its whole machine stood still (suspended, swapping) while another worker took over."""
     job = stack.submit(steps=25)
     stack.wait_steps(job, 2)
-    stopped = _tree(stack.find("-Q", "cpu"))
+    stopped = tree_of(stack.find("-Q", "cpu"))
     for process in stopped:
         process.suspend()
     other = subprocess.Popen(

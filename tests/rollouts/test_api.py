@@ -69,6 +69,17 @@ def test_imagining_and_sampling_answer_with_a_job(admin_client_, researcher_clie
     assert post(researcher_client, "rollouts/sample/", {**body, "policy_version": 10**6}).json()["code"] == "no_version"
 
 
+def test_going_on_from_a_moment(admin_client_, researcher_client, make_rollout):
+    path = f"rollouts/{make_rollout().pk}/continue/"
+    assert post(researcher_client, path, {"frame": 4}).status_code == 403
+    response = post(admin_client_, path, {"frame": 4})
+    assert response.status_code == 201
+    assert (response.json()["source"], response.json()["state"]) == ("continued", "proposed")
+    assert post(admin_client_, path, {"frame": 13}).json()["code"] == "no_such_frame"
+    assert post(admin_client_, path, {"frame": 0}).status_code == 400
+    assert post(admin_client_, "rollouts/999/continue/", {"frame": 4}).status_code == 404
+
+
 def test_without_an_active_version_it_says_so(admin_client_, scenario):
     response = post(admin_client_, "start-frames/imagine/", {"scenario": scenario.slug, "n": 4})
     assert response.status_code == 409

@@ -5,8 +5,10 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from core.models import AuditEntry, Event
+from core.media import blob_bytes
+from core.models import AuditEntry, Event, Job
 from rollouts import factors, services
+from rollouts.images import png_decode
 from rollouts.models import Rollout, StartFrame
 from rollouts.phash import distance, phash
 from rollouts.selectors import near_duplicates
@@ -56,6 +58,22 @@ def test_pages_are_told(make_frame, admin_person):
 def test_the_same_pixels_are_one_frame(make_frame):
     assert make_frame(seed=5) == make_frame(seed=5)
     assert StartFrame.objects.count() == 1
+
+
+def test_a_moment_of_a_rollout_becomes_a_start_frame_once(make_rollout, admin_person):
+    rollout = make_rollout(seed=3)
+    made = services.start_frame_continue(rollout=rollout, frame=6, by=admin_person)
+    assert (made.source, made.state, made.sampler) == ("continued", "proposed", {"rollout": rollout.pk, "frame": 6})
+    assert made.scenario_version == rollout.start_frame.scenario_version
+    assert np.array_equal(png_decode(blob_bytes(made.image_id)), noise_frame(306))
+    job = Job.objects.get(kind="rollouts.probe")
+    assert job.params == {"start_frames": [made.pk], "policy_version": rollout.policy_version_id}
+    assert services.start_frame_continue(rollout=rollout, frame=6, by=admin_person) == made
+    assert AuditEntry.objects.filter(action="start_frame.continue", actor=admin_person).count() == 2
+    for frame in (0, 13, -1):
+        with pytest.raises(services.RolloutsError) as error:
+            services.start_frame_continue(rollout=rollout, frame=frame, by=admin_person)
+        assert error.value.code == "no_such_frame"
 
 
 def test_the_database_keeps_frames_as_they_were(make_frame, admin_person):

@@ -114,6 +114,7 @@ WRITES = [
     ("/scenarios/dog-on-the-way/upload/", {}),
     ("/scenarios/dog-on-the-way/verify/", {"episodes": 4}),
     ("/scenarios/import/", {}),
+    ("/rollouts/1/continue/", {"frame": 4}),
     ("/mining/start/", {"budget": 8, "dreams": 2, "seed": 0}),
 ]
 
@@ -287,6 +288,18 @@ def test_a_rollout_page_says_why_it_was_rejected(researcher_client, make_rollout
     listed = researcher_client.get("/rollouts/?check=speed").content.decode()
     assert [row["id"] for row in island(listed, "rollout-viewer")["rollouts"]] == [rollout.pk]
     assert "viewer" not in re.findall(r'data-island="rollout-(\w+)"', researcher_client.get("/rollouts/?accepted=yes").content.decode())
+
+
+def test_an_admin_goes_on_from_a_moment(admin_client_, researcher_client, make_rollout):
+    rollout = make_rollout()
+    assert "Go on from a moment" not in researcher_client.get(rollout.get_absolute_url()).content.decode()
+    assert "4.0 s, frame 12" in admin_client_.get(rollout.get_absolute_url()).content.decode()
+    path = f"/rollouts/{rollout.pk}/continue/"
+    page = admin_client_.post(path, {"frame": "5"}, follow=True)
+    assert "waits for your review" in page.content.decode()
+    assert f"frame 5 of <a href=\"{rollout.get_absolute_url()}\">" in page.content.decode()
+    for wrong in ("13", "0", "-1", "x", ""):
+        assert "has the moments 1 to 12" in admin_client_.post(path, {"frame": wrong}, follow=True).content.decode()
 
 
 def test_a_researcher_samples_only_approved_frames(researcher_client, version, make_frame):

@@ -222,6 +222,7 @@ def log_of(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_processes_train_like_one(tmp_path, two_processes):
     train(tmp_path, data=preference_data(replay=6), **SHORT)
@@ -251,6 +252,7 @@ def test_two_processes_that_shard_go_on_where_one_stopped(tmp_path, two_processe
     assert load_file(two_processes / adapt / "world_model.safetensors").keys() == TinyWorldModel(0).state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_killed_in_the_middle_it_ends_with_the_same_weights(tmp_path):
     """kill -9 between two checkpoints, twice: what was after the last checkpoint is done again."""

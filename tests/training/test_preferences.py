@@ -9,7 +9,7 @@ from training.learn.preferences import Preference, PreferenceData, TextTable, pr
 
 
 def test_steps_mix_new_old_and_replayed():
-    plan = plan_step(DPOSettings(pairs_per_step=20), 3, list(range(100)), [200, 201], 30)
+    plan = plan_step(DPOSettings(pairs_per_step=20, share_old=0.15, share_replay=0.15), 3, list(range(100)), [200, 201], 30)
     assert len(plan.replay) == 3
     assert sum(i >= 200 for i in plan.pairs) == 3
     assert len(plan.pairs) == 17
