@@ -8,7 +8,7 @@
 From the shipped base weights and for every seed: adversarial start frames -> rollouts -> choices of simulated annotators (10% mistakes,
 10% equal) through the product's HTTP API -> a round -> the gate's paired episodes. Arms differ in one thing: `dpo` (pairs chosen as the
 product does by default); `sft` (winners only); `coin` (choices by coin on the same pairs: must not improve); `uniform` (pairs drawn at random);
-and the parent with the best of 8 dreams.
+and the best of N dreams by the value head: of the parent, and of the child with the head that its round has refreshed.
 
 It resumes: everything is in the product's own database under --home, so starting it again goes on where it stopped. Writes
 bench/results/proof.json and docs/proof.md with its plots.
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--source", choices=("generated", "captured"), default="generated", help="of the start frames")
     parser.add_argument("--continued", type=float, default=0.0, help="share of the start frames that are moments of a dream, not an episode's beginning")
     parser.add_argument("--arms", default=",".join(ARM_NAMES))
-    parser.add_argument("--best-of", type=int, default=8, help="dreams per plan of the best-of-N control; 0 leaves it out")
+    parser.add_argument("--best-of", type=int, default=8, help="dreams per plan where the value head chooses; 0 leaves it out")
     parser.add_argument("--dpo", default="{}", help="JSON: settings of DPO that differ from the defaults")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves its choice")
     parser.add_argument("--weights", type=Path, help="base weights other than the shipped ones")
@@ -83,15 +83,17 @@ def prove(options: argparse.Namespace) -> None:
         )
         say(f"seed {seed}: {counts}")
         found: dict[str, Any] = {"seed": seed, "counts": counts, "arms": {}}
+        child = None
         for arm in arms:
             row = round_run(arm, seed=seed, base=base, by=by, options=options)
             if row.gate is None:
                 say(f"seed {seed}, {arm.name}: {row.state}: {row.error}")
                 continue
             found["arms"][arm.name] = arm_result(row)
+            child = row.child if arm.name == "dpo" else child
             say(f"seed {seed}, {arm.name}: {' '.join(row.gate['reasons'])}")
         if options.best_of > 1:
-            found["best_of"] = best_of_run(base, seed=seed, by=by, options=options)
+            found |= best_of_runs(base, child, seed=seed, by=by, options=options)
         rows.append(found)
         # After every seed, so that an interrupted proof leaves what it has shown so far.
         say(f"report: {write(rows, options, started)}")
@@ -162,32 +164,50 @@ def arm_result(row: Any) -> dict[str, Any]:
     }
 
 
-def best_of_run(base: Any, *, seed: int, by: Any, options: argparse.Namespace) -> dict[str, Any]:
-    """The parent with the best of N dreams, on the same episodes: what choosing alone gives, without training."""
-    from training.learn.gate import compare
-    from training.models import Evaluation
-    from training.services import evaluation_start
+def best_of_runs(base: Any, child: Any, *, seed: int, by: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Choosing among N dreams by the value head, on the same episodes: `best_of`, the parent, whose head has seen no choice, against itself with
+    one dream; `best_of_dpo`, the child with the head that its round has refreshed, against the parent with one; `best_of_round`, both with N."""
     from training.services.evaluations import evaluation_ensure
     from training.services.round_settings import SuiteSettings
 
-    settings = {**suite_settings(seed, options), "dreams": options.best_of}
-    row = evaluation_start(version=base, settings=settings, created_by=by)
+    plain = evaluation_ensure(version=base, settings=SuiteSettings(**suite_settings(seed, options)))
+    parent = played(base, seed=seed, by=by, options=options)
+    found = {"best_of": compared(plain, parent)}
+    if child is not None:
+        grown = played(child, seed=seed, by=by, options=options)
+        found |= {"best_of_dpo": compared(plain, grown), "best_of_round": compared(parent, grown)}
+    return found
+
+
+def played(version: Any, *, seed: int, by: Any, options: argparse.Namespace) -> Any:
+    """The suite of this seed, played with the best of N dreams."""
+    from training.models import Evaluation
+    from training.services import evaluation_start
+
+    row = evaluation_start(version=version, settings={**suite_settings(seed, options), "dreams": options.best_of}, created_by=by)
     if row.state != Evaluation.State.DONE:
-        say(f"seed {seed}: the parent with the best of {options.best_of}")
+        say(f"seed {seed}: {version.name} with the best of {options.best_of}")
         if row.job.state == "running":
             row.job = job_take_back(row.job)
         run_here(row.job)
         row.refresh_from_db()
-    plain = evaluation_ensure(version=base, settings=SuiteSettings(**suite_settings(seed, options)))
-    if plain.state != Evaluation.State.DONE:
+    return row
+
+
+def compared(before: Any, after: Any) -> dict[str, Any]:
+    """As the gate compares, without a decision; empty if one has not been played to its end."""
+    from training.learn.gate import compare
+    from training.models import Evaluation
+
+    if {before.state, after.state} != {Evaluation.State.DONE}:
         return {}
-    pairs = paired(plain, row)
+    pairs = paired(before, after)
     kinds = {kind: [pair for pair in pairs if pair.kind == kind] for kind in ("adversarial", "ordinary")}
     return {kind: {measure: compare(some, measure) for measure in ("contact", "success", "clean")} for kind, some in kinds.items()}
 
 
 def paired(before: Any, after: Any) -> list[Any]:
-    """Episodes of two evaluations that differ in the number of dreams only: their suites' episodes are the same."""
+    """Episodes of two evaluations of one suite and seed: their episodes are the same, whatever version played them with how many dreams."""
     from training.learn.gate import Outcome, Pair
 
     first = {row.index: row for row in before.episodes.all()}

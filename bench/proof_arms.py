@@ -142,7 +142,8 @@ def moment_of(frame: Any, *, moment: int, version: Any, seed: int, by: Any) -> A
     from core.models import Job
     from rollouts import services as studio
 
-    dream, *_ = studio.rollouts_sample(start_frame=frame, policy_version=version, prompt=frame.scenario_version.prompt, n=1, seed=seed)
+    rows = studio.rollouts_sample(start_frame=frame, policy_version=version, prompt=frame.scenario_version.prompt, n=1, seed=seed)
+    dream = next((row for row in rows if row.accepted), rows[0])
     made = studio.start_frame_continue(rollout=dream, frame=moment, by=by)
     for job in Job.objects.filter(kind="rollouts.probe", state=Job.State.QUEUED):
         run_here(job)

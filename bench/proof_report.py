@@ -16,7 +16,10 @@ LABELS = {
     "coin": "DPO on choices by coin",
     "uniform": "DPO, pairs drawn at random",
     "best_of": "untouched parent, best of N",
+    "best_of_dpo": "child and its value head, best of N",
+    "best_of_round": "best of N before and after the round",
 }
+CHOOSING = ("best_of", "best_of_dpo", "best_of_round")  # no arms of their own, but what choosing among dreams adds
 
 
 def change(result: dict[str, Any], kind: str, measure: str) -> dict[str, Any]:
@@ -30,8 +33,8 @@ def relative_reduction(cell: dict[str, Any]) -> float | None:
 
 
 def results_of(rows: list[dict[str, Any]], arm: str) -> list[dict[str, Any]]:
-    if arm == "best_of":
-        return [row["best_of"] for row in rows if row.get("best_of")]
+    if arm in CHOOSING:
+        return [row[arm] for row in rows if row.get(arm)]
     return [row["arms"][arm]["gate"] for row in rows if arm in row["arms"]]
 
 
@@ -104,11 +107,11 @@ def report_write(rows: list[dict[str, Any]], figures: dict[str, dict[str, Any]],
     lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for row in rows:
         for arm, label in LABELS.items():
-            result = row.get("best_of") if arm == "best_of" else row["arms"].get(arm, {}).get("gate")
+            result = row.get(arm) if arm in CHOOSING else row["arms"].get(arm, {}).get("gate")
             if not result:
                 continue
             contact, clean, ordinary = result["adversarial"]["contact"], result["adversarial"]["clean"], result["ordinary"]["success"]
-            verdict = "" if arm == "best_of" else "yes" if result["promote"] else "no"
+            verdict = "" if arm in CHOOSING else "yes" if result["promote"] else "no"
             lines.append(
                 f"| {row['seed']} | {label} | {rate(contact['parent'])} | {rate(contact['child'])} | {shift(contact['change'])} "
                 f"| {shift(clean['change'])} | {shift(ordinary['change'])} | {verdict} |"
@@ -148,9 +151,7 @@ STYLE = (
 def contacts_plot(rows: list[dict[str, Any]]) -> str:
     """Bars: the parent's contact rate (light) and the child's (dark) by arm and seed, with 95% intervals."""
     bars = [
-        (f"{LABELS[arm]}, seed {row['seed']}", (row.get("best_of") if arm == "best_of" else row["arms"].get(arm, {}).get("gate")))
-        for arm in LABELS
-        for row in rows
+        (f"{LABELS[arm]}, seed {row['seed']}", (row.get(arm) if arm in CHOOSING else row["arms"].get(arm, {}).get("gate"))) for arm in LABELS for row in rows
     ]
     bars = [(label, result["adversarial"]["contact"]) for label, result in bars if result]
     height = 40 + 34 * len(bars)
