@@ -92,6 +92,9 @@ def test_it_refuses_a_name_that_is_taken(started, parent):
         {"choices": {"min_response_ms": "long"}},
         {"weighting": "loud"},
         {"replay_clips": "all"},
+        {"replay_clips": True},
+        {"mirror": "no"},
+        {"auto_promote": "false"},
     ],
 )
 def test_it_refuses_settings_that_no_round_can_use(make_choices, parent, settings):

@@ -103,6 +103,13 @@ class RoundSettings:
         return ChoiceFilter(**values)
 
 
+def truth(name: str, value: Any) -> bool:
+    """Raises ValueError for anything but true and false: "false" in quotes must not promote."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, got {str(value)[:80]!r}")
+    return value
+
+
 def listed(name: str, values: Any, fits: Callable[[Any], bool], what: str) -> list[Any]:
     """`values` if it is a list of what fits. Raises ValueError."""
     if not isinstance(values, list | tuple) or len(values) > 1000 or not all(map(fits, values)):
@@ -135,7 +142,7 @@ def parse(values: dict[str, Any] | None) -> RoundSettings:
         if weighting not in WEIGHTINGS:
             raise ValueError(f"weighting must be one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
         replay = values.get("replay_clips", RoundSettings.replay_clips)
-        if not isinstance(replay, int) or not 0 <= replay <= 10_000:
+        if type(replay) is not int or not 0 <= replay <= 10_000:
             raise ValueError(f"replay_clips must be in 0..10000, got {replay!r}")
         settings = RoundSettings(
             choices=dict(values.get("choices") or {}),
@@ -145,8 +152,8 @@ def parse(values: dict[str, Any] | None) -> RoundSettings:
             suite=SuiteSettings(**{**suite, "scenarios": tuple(suite.get("scenarios", ()))}),
             gate=GateSettings.from_dict(values.get("gate") or {}),
             replay_clips=replay,
-            mirror=bool(values.get("mirror", True)),
-            auto_promote=bool(values.get("auto_promote", True)),
+            mirror=truth("mirror", values.get("mirror", True)),
+            auto_promote=truth("auto_promote", values.get("auto_promote", True)),
         )
         settings.choice_filter()
     except (TypeError, ValueError, OverflowError) as error:
