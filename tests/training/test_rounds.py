@@ -98,8 +98,10 @@ def test_it_refuses_a_name_that_is_taken(started, parent):
     ],
 )
 def test_it_refuses_settings_that_no_round_can_use(make_choices, parent, settings):
-    with pytest.raises(TrainingError):
+    make_choices(10)
+    with pytest.raises(TrainingError) as error:
         services.round_start(parent=parent, settings=settings)
+    assert error.value.code in ("bad_settings", "unknown_setting"), error.value
 
 
 def test_a_time_without_a_zone_is_in_the_sites(make_choices, parent):
