@@ -3,17 +3,17 @@
 `python -m bench.studio_keyboard` starts the whole product in an empty directory, without demo content, and presses keys only: no
 mouse, no script sets a value. For every frame the admin looks for `--look` seconds, then presses A or R; the decision follows what
 the page says about the frame (the probe's disagreement with the words), as a hurried person's would. The first batch is generated from
-words; what is missing to 20 after its review is captured in the world with the scenario's factors. Prints the figures as JSON
-(`studio_seconds_to_20`, goal < 300) and writes screenshots to docs/screenshots/.
+words; what is missing to 20 after its review is captured in the world with the scenario's factors. Writes screenshots to docs/screenshots/
+and, with the range over `--trials`, bench/results/studio_keyboard.json: `studio_seconds_to_20` (goal < 300).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +23,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+from bench.common import figure, write_results
 from tests.e2e.browser import chromium, sign_in, tab_to, tab_to_selector
 from tests.e2e.site import ROOT
 
@@ -34,14 +35,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--look", type=float, default=1.5, help="seconds that the admin looks at each frame")
     parser.add_argument("--batch", type=int, default=32, help="frames that are generated at once")
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--trials", type=int, default=3, help="new admins, each in an installation of their own")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dreamfork-keyboard-") as home:
-        figures = with_product(Path(home), options)
-    text = json.dumps(figures, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    started = time.time()
+    found = []
+    for trial in range(options.trials):
+        with tempfile.TemporaryDirectory(prefix="dreamfork-keyboard-") as home:
+            found.append(with_product(Path(home), options))
+        print(f"trial {trial + 1}: {found[-1]}", flush=True)
+    figures = {}
+    for name in found[0]:
+        values = [one[name] for one in found]
+        unit = "s" if name.endswith("_s") or "seconds" in name else "frames" if name.startswith("approved_") else ""
+        figures[name] = figure(statistics.median(values), n=len(values), low=min(values), high=max(values), unit=unit)
+    write_results("studio_keyboard", figures, started)
 
 
 def with_product(home: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -149,11 +156,11 @@ def walk(page: Page, options: argparse.Namespace) -> dict[str, Any]:
         sources.append(approved - sum(sources))
         page.goto("/scenarios/dog-in-the-doorway/")
     mark("approved_s")
-    figure = page.locator(".figure", has_text="Approved").locator("dd").first.inner_text()
+    shown = page.locator(".figure", has_text="Approved").locator("dd").first.inner_text()
     page.screenshot(path=SHOTS / "studio-scenario.png")
     return {
         "studio_seconds_to_20": marks["approved_s"],
-        "approved_on_the_page": int(figure),
+        "approved_on_the_page": int(shown),
         "approved_generated": sources[0],
         "approved_captured": sum(sources[1:]),
         "rejected": rejected,
