@@ -83,7 +83,7 @@ def rollout(request: HttpRequest, pk: int) -> HttpResponse:
             "scenario": row.start_frame.scenario_version.scenario,
             "steps": steps,
             "action_names": ["vx", "vy", "left arm", "right arm", "gripper"][: len(row.actions[0]) if row.actions else 5],
-            "viewer": json.dumps({"rollouts": [selectors.rollout_card(row)], "autoplay": True, "overlay": True}),
+            "viewer": json.dumps({"rollouts": [selectors.rollout_card(row)], "autoplay": True, "overlay": True, "moment": "frame"}),
             "siblings": siblings,
             "sibling_viewer": json.dumps({"rollouts": [selectors.rollout_card(other) for other in siblings]}),
             "speed_chart": json.dumps(_speed_chart(row)),

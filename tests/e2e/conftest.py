@@ -20,7 +20,7 @@ PEOPLE = {
         *["axe-annotator"] * 2,
     ],
     "researcher": ["axe-researcher", "axe-researcher"],
-    "admin": ["axe-admin", "axe-admin", "ada"],
+    "admin": ["axe-admin", "axe-admin", "ada", "abe"],
 }
 
 

@@ -92,3 +92,19 @@ def test_an_admin_writes_a_scenario_and_reviews_its_frames_by_keyboard(open_page
     page.locator("tbody tr").first.get_by_text("Show").click()
     expect(page.locator("tbody tr").first.locator("pre")).to_contain_text("active")
     assert problems == []
+
+
+def test_a_moment_that_is_shown_becomes_a_start_frame_by_keyboard(open_page, problems: list[str]) -> None:
+    page: Page = open_page("abe", "/rollouts/1/", reduced_motion="reduce")
+    expect(page.locator("[data-island=rollout-viewer] canvas").first).to_have_attribute("data-frame", "0")
+    tab_to_selector(page, "[data-island=rollout-viewer]")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Go on from a moment").focus()  # it stands above the viewer
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog#continue").get_by_label("Moment")).to_have_value("4")
+    tab_to(page, "Propose it")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("to review")
+    expect(page.locator("main")).to_contain_text("frame 4 of rollout 1")
+    assert problems == []

@@ -25,6 +25,8 @@ interface ViewerProps {
   autoplay?: boolean;
   overlay?: boolean;
   selectable?: boolean;
+  /** The id of a select whose values are frames; until its dialog opens, it follows what is shown. */
+  moment?: string;
 }
 
 /** Plays one or several rollouts from one clock. Shorter ones stand on their last frame until the longest has ended. */
@@ -79,8 +81,10 @@ export function mountRolloutViewer(root: HTMLElement, props: ViewerProps): () =>
     canvas.dataset["frame"] = String(frame);
     if (overlay && rollout.path_pixels) drawPath(context, rollout.path_pixels, frame, WHOLE, rollout.verdict?.accepted === false);
   };
+  const moment = props.moment ? document.getElementById(props.moment) : null;
   const draw = (): void => {
     for (const item of items) drawOne(item);
+    if (moment instanceof HTMLSelectElement && !moment.closest("dialog")?.open) moment.value = String(Math.max(1, clock.frame));
     transport.update();
   };
   const pick = (rollout: ViewerRollout, on: boolean): void => {
