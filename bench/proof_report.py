@@ -79,6 +79,7 @@ def shift(cell: dict[str, Any]) -> str:
 def report_write(rows: list[dict[str, Any]], figures: dict[str, dict[str, Any]], options: dict[str, Any], docs: Path = DOCS) -> Path:
     """docs/proof.md with docs/proof-*.svg."""
     docs.mkdir(exist_ok=True)
+    moments = f"; a share of {options['continued']} of them go on from a moment of a dream" if options["continued"] else ""
     lines = [
         "# The proof",
         "",
@@ -86,7 +87,7 @@ def report_write(rows: list[dict[str, Any]], figures: dict[str, dict[str, Any]],
         "DPO, and the same held-out episodes in the physics world before and after. Intervals of single rows are 95% (Wilson for rates, paired",
         "bootstrap for changes); figures over seeds have Student's interval over seeds.",
         "",
-        f"{len(rows)} seed(s); per seed {options['frames']} start frames ({options['source']}), {options['rollouts']} rollouts each,",
+        f"{len(rows)} seed(s); per seed {options['frames']} start frames ({options['source']}{moments}), {options['rollouts']} rollouts each,",
         f"{options['choices']} choices; {options['episodes']} adversarial and {options['episodes']} ordinary episodes per version.",
         f"DPO settings that differ from the defaults: `{options['dpo']}`.",
         "",
