@@ -64,11 +64,16 @@ def commit() -> str:
 
 
 def gemm_rate(size: int = 1024, seconds: float = 1.0) -> float:
-    """Measured float32 matrix multiplication rate of this process in FLOP/s, with the threads that torch has now."""
+    """Measured matrix multiplication rate of this process in FLOP/s, with the threads that torch has now and in the arithmetic that
+    networks run in here (`rollouts.dreams.precision`): the practical ceiling of a training step."""
     import torch
 
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    a @ b
+    from rollouts.dreams.precision import native_bfloat16
+
+    kind = torch.bfloat16 if native_bfloat16("cpu") else torch.float32
+    a, b = torch.randn(size, size).to(kind), torch.randn(size, size).to(kind)
+    for _ in range(5):
+        a @ b
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         a @ b
