@@ -230,7 +230,6 @@ class RolloutViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             raise Problem(409, "frame_not_approved", "Only approved start frames are sampled; some of these are not.")
         return accepted(submit_act(kind="rollouts.sample", params={**data, "policy_version": version.pk}, by=person(request), target=version))
 
-
     @extend_schema(request=ContinueWrite, responses={201: StartFrameSerializer})
     @action(detail=True, methods=["post"], url_path="continue", permission_classes=[HasRole("admin")])
     def go_on(self, request: Request, pk: str) -> Response:

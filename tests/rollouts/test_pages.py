@@ -297,7 +297,7 @@ def test_an_admin_goes_on_from_a_moment(admin_client_, researcher_client, make_r
     path = f"/rollouts/{rollout.pk}/continue/"
     page = admin_client_.post(path, {"frame": "5"}, follow=True)
     assert "waits for your review" in page.content.decode()
-    assert f"frame 5 of <a href=\"{rollout.get_absolute_url()}\">" in page.content.decode()
+    assert f'frame 5 of <a href="{rollout.get_absolute_url()}">' in page.content.decode()
     for wrong in ("13", "0", "-1", "x", ""):
         assert "has the moments 1 to 12" in admin_client_.post(path, {"frame": wrong}, follow=True).content.decode()
 
