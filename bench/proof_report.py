@@ -79,7 +79,7 @@ def shift(cell: dict[str, Any]) -> str:
 def report_write(rows: list[dict[str, Any]], figures: dict[str, dict[str, Any]], options: dict[str, Any], docs: Path = DOCS) -> Path:
     """docs/proof.md with docs/proof-*.svg."""
     docs.mkdir(exist_ok=True)
-    moments = f"; a share of {options['continued']} of them go on from a moment of a dream" if options["continued"] else ""
+    moments = f"; a share of {options['continued']} was to go on from a moment of a dream, the last table says how many do" if options["continued"] else ""
     lines = [
         "# The proof",
         "",
