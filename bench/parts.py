@@ -20,6 +20,7 @@ from bench.common import ROOT, figure, write_results
 from bench.dreams import mean
 from bench.held_out import FIRST_SEED
 from rollouts.dreams.motion import codes_between
+from rollouts.dreams.grounding import LANDMARKS
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import DOG, ROBOT
 from rollouts.worlds.household.env import HouseholdEnv
@@ -54,7 +55,8 @@ def codec_figures(policy: Policy, clips: Clips, frames: torch.Tensor) -> dict[st
 
 @torch.no_grad()
 def place_figures(policy: Policy, clips: Clips, frames: torch.Tensor) -> dict[str, dict]:
-    """Median distances [m] between where things are and where the tracker, the probe and the grounder see them."""
+    """Median distances [m] between where things are and where the tracker, the probe and the grounder see them; and how well they see
+    which way the dog faces, which is where it will walk."""
     assert clips.latents is not None
     assert clips.words is not None
     latents, there = clips.latents[frames].float(), clips.places(frames)
@@ -65,6 +67,16 @@ def place_figures(policy: Policy, clips: Clips, frames: torch.Tensor) -> dict[st
         for thing, columns in (("robot", [ROBOT]), ("dog", [DOG]), ("object", range(2, off.shape[1]))):
             own = off[:, list(columns)][there.present[:, list(columns)] > 0]
             figures[f"{name}_{thing}_error"] = figure(float(own.median()), n=len(own), unit="m, median")
+    faced = {
+        "tracker": policy.motion.track(latents).dog_heading,
+        "probe": policy.probe.net(latents)[2][:, :2],
+        "grounder": policy.world_model.grounder.landmarks(latents)[:, LANDMARKS.index("dog"), 3:],
+    }
+    for name, heading in faced.items():
+        own = there.present[:, DOG] > 0
+        off = turn_between(heading[own], there.dog_heading[own])
+        figures[f"{name}_dog_heading_error"] = figure(float(off.median()), n=len(off), unit="degrees, median")
+        figures[f"{name}_dog_turned_round"] = figure(float((off > 90).float().mean()), n=len(off), unit="share further off than 90 degrees")
     named = [(row, parse(clips.meta[int(clips.episode[frame])]["prompt"]).target) for row, frame in enumerate(frames)]
     rows = [(row, OBJECTS.index(target)) for row, target in named if target and there.present[row, 2 + OBJECTS.index(target)] > 0]
     pick, which = torch.tensor(rows).unbind(1)
@@ -73,6 +85,11 @@ def place_figures(policy: Policy, clips: Clips, frames: torch.Tensor) -> dict[st
     figures["grounder_error"] = figure(float(off.median()), n=len(off), unit="m, median")
     figures["grounder_wrong"] = figure(float((off > 0.3).float().mean()), n=len(off), unit="share further off than 0.3 m")
     return figures
+
+
+def turn_between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Degrees [N] between the directions [N, 2]."""
+    return torch.rad2deg(torch.atan2(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], (a * b).sum(1)).abs())
 
 
 @torch.no_grad()

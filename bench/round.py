@@ -94,6 +94,7 @@ def step_figures(policy: Any, directory: Path, name: str, settings: dict[str, An
             text_encoder(policy),
             Path(out),
             view=PolicyFlow.of,
+            own_C=policy.motion.own,
         )
         recipe.setup()
         recipe.step(0)

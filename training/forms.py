@@ -55,6 +55,12 @@ class RoundForm(forms.Form):
         min_value=0, max_value=0.49, initial=DPO.label_smoothing, label="Assumed wrong answers", help_text="Label smoothing, 0 to 0.49."
     )
     adapt = forms.ChoiceField(choices=(("full", "all weights"), ("lora", "low-rank adapters")), initial=DPO.adapt, label="Train")
+    credit = forms.ChoiceField(
+        choices=(("robot", "what the robot does"), ("all", "everything in the dream")),
+        initial=DPO.credit,
+        label="A choice is about",
+        help_text="With everything, dreams in which the dog steps aside are learned as well. The dog does not know that.",
+    )
     scale_loser = forms.BooleanField(required=False, label="Hold the loser's gradient back where it would raise the winner's error (SDPO)")
     mirror = forms.BooleanField(
         required=False,
@@ -103,7 +109,7 @@ class RoundForm(forms.Form):
 
     def settings(self) -> dict[str, Any]:
         data = self.cleaned_data
-        dpo = {name: data[name] for name in ("steps", "learning_rate", "beta", "anchor_weight", "label_smoothing", "adapt", "seed")}
+        dpo = {name: data[name] for name in ("steps", "learning_rate", "beta", "anchor_weight", "label_smoothing", "adapt", "credit", "seed")}
         return {
             "choices": self.choices(),
             "weighting": data["weighting"],

@@ -4,6 +4,9 @@ Learning to find "the green can" from a few thousand demonstrations is what a wo
 by heart instead. Every frame shows several objects, though, and each has many names; the grounder learns from
 all of them, apart, and the world model reads its answer (`transformer.py`). The same goes for the landmarks, which matter whatever
 is asked for: trajectories show where they are only by what the robot does about them.
+
+Of the dog, the landmarks do not know which way it faces (`grounder_dog_heading_error` of `bench/parts.py`), and so not which way it will walk; the motion
+codec's tracker, which is trained on nothing but places and headings, does. The world model reads what it sees as well: `sights`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from .probe import DOG, ROBOT, ProbeNet
 
 LANDMARKS = ("dog", "mat", "robot")
 _LANDMARK_FACTS = 5  # logit that it is there, x, y [m], cosine and sine of where it faces
@@ -72,6 +77,24 @@ class Grounder(nn.Module):
         named = _where(present, xy) * mask.any(1, keepdim=True)
         marks = [torch.cat([_where(facts[:, 0], facts[:, 1:3]), facts[:, :1].sigmoid() * facts[:, 3:]], -1) for facts in self.landmarks(start).unbind(1)]
         return torch.cat([named, *marks], -1)
+
+
+_POSES = 7  # of a tracker: see `ProbeNet`
+
+
+def sights_width(things: int) -> int:
+    """Numbers that `sights` gives of a frame with so many things."""
+    return things * (3 + 4 * len(_OCTAVES)) + _POSES
+
+
+@torch.no_grad()
+def sights(tracker: ProbeNet, start: torch.Tensor) -> torch.Tensor:
+    """[B, sights_width]: of each thing whether it is in the start frame [B, C, h, w] and where; which way dog and robot face, the robot's arms, and
+    whether it holds something. A heading that the tracker is not sure of is short."""
+    logits, xy, pose = (x.float() for x in tracker(start))
+    places = _where(logits.flatten(), xy.flatten(0, 1)).view(len(start), -1)
+    there = logits.sigmoid()
+    return torch.cat([places, pose[:, :2] * there[:, DOG, None], pose[:, 2:] * there[:, ROBOT, None]], -1)
 
 
 def _where(logit: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,9 @@ BODY = 11
 """Numbers of a code before those of the objects: robot displacement x, y; its heading, cosine and sine; left and right arm; whether it
 holds something; dog displacement x, y; its turn since the start, cosine - 1 and sine. Each object has a displacement x, y."""
 
+ROBOTS_OWN = 7
+"""Of these, so many at the front are what the robot itself does; the others are what becomes of the dog and the objects."""
+
 # What one unit of a code is worth, so that each number has a spread near one where it changes: metres, or parts of a unit circle.
 _BODY_UNITS = (0.7, 0.7, 0.7, 0.7, 0.35, 0.35, 0.4, 0.35, 0.35, 0.5, 0.5)
 _OBJECT_UNIT = 0.5
@@ -68,6 +71,11 @@ class Places:
     robot_heading: torch.Tensor
     arms: torch.Tensor
     holds: torch.Tensor
+
+    def mirrored(self, over: torch.Tensor) -> Places:
+        """The same places, in a room that is turned over, left to right, where `over` bool [B] is true. Arms are left as they are."""
+        side = torch.where(over, -1.0, 1.0)[:, None] * torch.tensor([1.0, 0.0], device=over.device) + torch.tensor([0.0, 1.0], device=over.device)
+        return replace(self, xy=self.xy * side[:, None], dog_heading=self.dog_heading * side, robot_heading=self.robot_heading * side)
 
     def repeat_interleave(self, n: int) -> Places:
         return Places(**{name: value.repeat_interleave(n, 0) for name, value in vars(self).items()})
@@ -112,6 +120,11 @@ class MotionCodec(nn.Module):
             for added in (self.shown, self.before):
                 added.weight.zero_()
                 added.bias.zero_()
+
+    @property
+    def own(self) -> torch.Tensor:
+        """bool [Z]: the numbers of a code that are the robot's own doing."""
+        return torch.arange(self.config.code) < ROBOTS_OWN
 
     def encode(self, latents: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """latents [B, T, C, h, w] of frames and start [B, C, h, w] of their start frames -> codes float32 [B, T, Z, 1, 1]."""

@@ -135,7 +135,7 @@ class Policy:
         torch.manual_seed(seed)
         codec = Codec(CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8)))
         motion = MotionCodec(MotionConfig(width=16, layers=1, tracker_width=8))
-        world_model = VideoTransformer(TransformerConfig(channels=motion.config.code, width=32, layers=2, heads=1))
+        world_model = VideoTransformer(TransformerConfig(channels=motion.config.code, width=32, layers=2, heads=1, things=14, tracker_width=8))
         layouts = VideoTransformer(replace(layout_config(), width=32, layers=1, heads=1))
         renderer = Renderer(RendererConfig(width=16, layers=1))
         for network in (world_model.head, layouts.head):

@@ -8,8 +8,8 @@ the start-frame generator a scene's code in 16 pieces. Two streams share the wei
                      level, so their keys and values are computed once and shared by all rollouts and sampler steps
     future stream    `patch` x `patch` latents of a frame, attend to the context and to themselves
 
-A summary of the start frame, and where in it the thing is that the text names (`grounding.py`), are also added to every
-future token: a plain token prefix learned far slower. The network
+A summary of the start frame, where in it the thing is that the text names, and where everything is that a tracker sees (`grounding.py`), are
+also added to every future token: a plain token prefix learned far slower. The network
 predicts the clean latents x; the flow's velocity follows from it (`flow.py`).
 """
 
@@ -22,13 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .grounding import FEATURES, Grounder
+from .grounding import FEATURES, Grounder, sights, sights_width
+from .probe import ProbeNet
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
     """frames: T. channels, grid, patch: of the latents that are dreamed. start: whether there is a start frame (a start-frame
-    generator has none); start_channels, start_grid, start_patch: of its latents. Other sizes as in the module text."""
+    generator has none); start_channels, start_grid, start_patch: of its latents. things: that the tracker of the start frame knows, 0 for no tracker, as
+    in world models up to version 6; tracker_width: of it. Other sizes as in the module text."""
 
     frames: int = 12
     patch: int = 1
@@ -43,6 +45,8 @@ class TransformerConfig:
     start_channels: int = 12
     start_grid: int = 8
     start_patch: int = 2
+    things: int = 0
+    tracker_width: int = 128
 
     def __post_init__(self) -> None:
         if self.grid % self.patch or self.start_grid % self.start_patch or self.width % self.heads:
@@ -156,6 +160,9 @@ class VideoTransformer(nn.Module):
             self.start_position = nn.Parameter(torch.randn(c.start_tokens, c.width) * 0.02)
             self.grounder = Grounder(c.start_channels, c.start_grid, text_width=c.text_width)
             self.goal = nn.Sequential(nn.Linear(FEATURES, c.width), nn.GELU(), nn.Linear(c.width, c.width))
+            if c.things:
+                self.tracker = ProbeNet(entities=c.things, channels=c.start_channels, width=c.tracker_width, poses=7)
+                self.sight = nn.Sequential(nn.Linear(sights_width(c.things), c.width), nn.GELU(), nn.Linear(c.width, c.width))
             self.start_summary = nn.Sequential(nn.Linear(start_cell * c.start_tokens, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.text_embed = nn.Linear(c.text_width, c.width)
         self.text_position = nn.Parameter(torch.randn(c.text_tokens, c.width) * 0.02)
@@ -166,12 +173,16 @@ class VideoTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(c.width, c.heads) for _ in range(c.layers))
         self.head_modulation = nn.Linear(c.width, 2 * c.width)
         self.head = nn.Linear(c.width, cell)
-        for zero in (self.time_modulation, self.head_modulation, self.head, *([self.goal[-1]] if c.start else [])):
+        for zero in (self.time_modulation, self.head_modulation, self.head, *([self.goal[-1]] if c.start else []), *([self.sight[-1]] if c.things else [])):
             nn.init.zeros_(zero.weight)
             nn.init.zeros_(zero.bias)
         with torch.no_grad():
             for block in self.blocks:
                 block.modulation[[2, 5]] = 0.3  # open gates a little, so that the context stream is not empty at the start
+
+    def frozen(self) -> list[nn.Module]:
+        """Parts that are trained apart, and not here: what reads the start frame."""
+        return [getattr(self, name) for name in ("grounder", "tracker") if hasattr(self, name)]
 
     def encode_context(self, start: torch.Tensor | None, text: torch.Tensor, text_mask: torch.Tensor, drop_text: torch.Tensor | None = None) -> Context:
         """start: latents [B, C, h, w] of the start frame (None without one); text [B, L, text_width], text_mask bool [B, L];
@@ -198,6 +209,8 @@ class VideoTransformer(nn.Module):
             tokens = torch.cat([self.start_embed(flat) + self.start_position, words], 1)
             mask = torch.cat([mask.new_ones(len(mask), flat.shape[1]), mask], 1)
             summary = self.start_summary(flat.flatten(1)) + self.goal(self.grounder.features(start, text, text_mask))
+            if self.config.things:
+                summary = summary + self.sight(sights(self.tracker, start))
         modulation = self.context_modulation[None].to(tokens.dtype)
         keys, values = [], []
         for block in self.blocks:

@@ -238,6 +238,10 @@ def start_frame_continue(*, rollout: Rollout, frame: int, by: Any) -> StartFrame
     if not 1 <= frame < rollout.frame_count:
         raise RolloutsError(f"This rollout has the moments 1 to {rollout.frame_count - 1} after its start frame.", "no_such_frame")
     start, version = rollout.start_frame, rollout.start_frame.scenario_version
+    moment = {"rollout": rollout.pk, "frame": frame}
+    there = StartFrame.objects.filter(scenario_version=version, source=StartFrame.Source.CONTINUED, sampler=moment).first()
+    if there:
+        return there
     picture = sprite_frames(png_decode(blob_bytes(rollout.sprite_id)), rollout.frame_count, rollout.height, rollout.width)[frame]
     with transaction.atomic():
         made = start_frame_create(
@@ -245,12 +249,12 @@ def start_frame_continue(*, rollout: Rollout, frame: int, by: Any) -> StartFrame
             frame=picture,
             source=StartFrame.Source.CONTINUED,
             seed=rollout.seed,
-            sampler={"rollout": rollout.pk, "frame": frame},
+            sampler=moment,
             scene_text=start.scene_text,
             policy_version=rollout.policy_version,
             created_by=by,
         )
-        audit.record(actor=by, action="start_frame.continue", target=made, after={"rollout": rollout.pk, "frame": frame})
+        audit.record(actor=by, action="start_frame.continue", target=made, after=moment)
         if not made.probe:
             submit(kind="rollouts.probe", params={"start_frames": [made.pk], "policy_version": rollout.policy_version_id}, created_by=by)
     return made

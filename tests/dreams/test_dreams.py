@@ -10,8 +10,10 @@ import torch
 
 from rollouts.dreams import flow, kinematics
 from rollouts.dreams.codec import Codec, CodecConfig
+from rollouts.dreams.grounding import sights, sights_width
 from rollouts.dreams.motion import MotionCodec, MotionConfig, Places, codes_between, units
 from rollouts.dreams.policy import Policy, SamplerSettings
+from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import tidy
 from rollouts.dreams.text import MiniLM, TextEncoder, split
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, attend
@@ -137,6 +139,28 @@ def test_what_the_grounder_finds_reaches_the_future(network):
     with torch.no_grad():
         network.grounder.places += 1.0
     assert not torch.allclose(before, network.predict(x, t, context_of(network, start)), atol=1e-3)
+
+
+def test_what_the_tracker_sees_reaches_the_future():
+    torch.manual_seed(0)
+    network = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1, things=14, tracker_width=8)).eval()
+    for layer in (network.head, network.sight[-1]):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    start, x, t = torch.randn(1, 12, 8, 8), torch.randn(1, *CLIP), torch.tensor([0.9])
+    before = network.predict(x, t, context_of(network, start))
+    with torch.no_grad():
+        network.tracker.pose[-1].bias[:2] += 1.0  # the dog faces elsewhere
+    assert not torch.allclose(before, network.predict(x, t, context_of(network, start)), atol=1e-3)
+
+
+def test_a_tracker_tells_places_and_headings_of_what_is_there():
+    tracker = ProbeNet(entities=3, width=8, poses=7)
+    start = torch.randn(2, 12, 8, 8)
+    found = sights(tracker, start)
+    assert found.shape == (2, sights_width(3))
+    logits, xy, pose = tracker(start)
+    torch.testing.assert_close(found[:, 1:3], logits.sigmoid()[:, :1] * xy[:, 0])
+    torch.testing.assert_close(found[:, -7:-5], logits.sigmoid()[:, 1:2] * pose[:, :2])
 
 
 def test_a_motion_codec_copies_what_has_not_changed_from_the_start_frame():

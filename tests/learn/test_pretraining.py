@@ -170,7 +170,7 @@ def test_plan_clauses_follow_the_prompt(clips):
 
 def recipes(clips):
     torch.manual_seed(0)
-    world = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1))
+    world = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1, things=14, tracker_width=8))
     grounder = Grounder(width=16)
     renderer = Renderer(RendererConfig(width=16, layers=1))
     learner = MotionCodec(MotionConfig(width=16, layers=1))
@@ -185,10 +185,11 @@ def recipes(clips):
         "layouts": (LayoutRecipe(layouts, clips.words, 16, scenes=40), layouts),
         "idm": (IdmRecipe(idm, clips, 4), idm),
         "probe": (ProbeRecipe(probe, clips, 8), probe),
+        "tracker": (ProbeRecipe(learner.tracker, clips, 8), learner.tracker),
     }
 
 
-@pytest.mark.parametrize("name", ["codec", "motion", "grounder", "renderer", "world_model", "layouts", "idm", "probe"])
+@pytest.mark.parametrize("name", ["codec", "motion", "grounder", "renderer", "world_model", "layouts", "idm", "probe", "tracker"])
 def test_every_recipe_learns(clips, tmp_path, name):
     recipe, model = recipes(clips)[name]
 
@@ -327,7 +328,10 @@ def test_the_world_model_is_watched_while_it_trains(clips, tmp_path):
     train_stage("world_model", clips, tmp_path, settings, batch=2, held=clips, publish=lambda *line: published.append(line))
     assert "held_out/t0.5" in published[9][2]
     assert list((tmp_path / "runs" / "world_model").glob("dreams-*.png"))
-    assert weights.load_part(tmp_path, "world_model").config.frames == 12
+    trained = weights.load_part(tmp_path, "world_model")
+    assert trained.config.frames == 12
+    seen = weights.load_part(tmp_path, "motion").tracker.state_dict()
+    assert all(torch.equal(value, seen[name]) for name, value in trained.tracker.state_dict().items()), "it reads the motion codec's tracker"
 
 
 def test_export_in_the_lerobot_layout(shard, tmp_path):

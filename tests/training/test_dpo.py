@@ -12,6 +12,7 @@ from training.learn.dpo import (
     loser_gradient_scale,
     masked_error,
     reference_pass,
+    velocity_residuals,
 )
 
 
@@ -139,6 +140,29 @@ def test_no_gradient_flows_from_frames_outside_the_segment():
     masked_error(residual, mask).sum().backward()
     assert residual.grad[:, 1:3].abs().max() == 0
     assert residual.grad[:, 0].abs().min() > 0
+
+
+def test_a_preference_is_about_the_agents_own_channels_only():
+    """What the dog does in a dream neither counts nor is taught; the parent's velocities are known in all channels, for the drift."""
+    model, reference, batch = TinyWorldModel(0), TinyWorldModel(1), random_pairs()
+    batch.own_C = torch.tensor([True, False])
+    mine = terms(model, reference, batch)
+    noise, t = shared_noise(6)
+    residual, _ = velocity_residuals(model, batch, noise, t)
+    torch.testing.assert_close(mine.winner_error_P, residual[:6, :, :1].square().mean(dim=(1, 2, 3, 4)))
+    assert not torch.allclose(mine.loss_P, terms(model, reference, random_pairs()).loss_P)
+    mine.loss_P.sum().backward()
+    assert model.out.weight.grad is not None
+    # The last layer writes each channel apart: what the other channel's rows write gets no gradient.
+    gradient = model.out.weight.grad.view(4, 2, 9, -1)
+    assert gradient[:, 0].abs().max() > 0
+    assert gradient[:, 1].abs().max() == 0
+
+
+@pytest.mark.parametrize("own", [torch.tensor([True, False, True]), torch.tensor([False, False])])
+def test_it_refuses_channels_that_do_not_fit(own):
+    with pytest.raises(ValueError, match="own_C"):
+        PairBatch(**{**random_pairs().__dict__, "own_C": own})
 
 
 def test_it_rejects_an_empty_segment():

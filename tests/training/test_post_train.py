@@ -190,6 +190,16 @@ def test_lora_starts_at_the_parent_and_leaves_plain_names(tmp_path):
     assert set(load_file(result.weights)) == set(TinyWorldModel(0).state_dict())
 
 
+def test_credit_says_whether_others_doings_are_taught(tmp_path):
+    """The last layer writes each channel apart: the rows that write what is not the robot's own stay as they are, unless all gets credit."""
+    before = TinyWorldModel(0).out.weight.detach().view(4, 2, 9, -1)
+    for credit, taught in (("robot", False), ("all", True)):
+        recipe = PostTrain(settings(credit=credit), preference_data(), TinyWorldModel(0), encode_text, tmp_path / credit, own_C=torch.tensor([True, False]))
+        after = load_file(recipe.run().weights)["out.weight"].view(4, 2, 9, -1)
+        assert not torch.equal(after[:, 0], before[:, 0])
+        assert torch.equal(after[:, 1], before[:, 1]) is not taught
+
+
 def test_sft_ignores_the_loser(tmp_path):
     data, other = preference_data(), preference_data()
     other.latents_NTCHW[1::2] = torch.randn_like(other.latents_NTCHW[1::2])

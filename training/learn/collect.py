@@ -26,7 +26,7 @@ from rollouts.worlds.household.demonstrators import (
 )
 from rollouts.worlds.household.describe import scene_clauses
 from rollouts.worlds.household.env import HouseholdEnv
-from rollouts.worlds.household.factors import OBJECTS
+from rollouts.worlds.household.factors import OBJECTS, HouseholdFactors
 
 EPISODES_PER_SHARD = 32
 MIN_STEPS = 12
@@ -133,9 +133,11 @@ def collect(
     workers: int | None = None,
     size: int = 64,
     pictures: int | None = None,
+    factors: dict | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes shards under `out` until `episodes` exist. `progress(done, total)` is called after each shard. pictures: see `play_episode`."""
+    """Writes shards under `out` until `episodes` exist. `progress(done, total)` is called after each shard. pictures: see `play_episode`;
+    factors: those of `HouseholdFactors` that are the same in all episodes."""
     out.mkdir(parents=True, exist_ok=True)
     shards = [
         (
@@ -144,6 +146,7 @@ def collect(
             min(EPISODES_PER_SHARD, episodes - start),
             size,
             pictures,
+            factors or {},
         )
         for start in range(0, episodes, EPISODES_PER_SHARD)
     ]
@@ -159,13 +162,13 @@ def collect(
 _ENVS: dict[int, HouseholdEnv] = {}
 
 
-def _write_shard(task: tuple[Path, int, int, int, int | None]) -> None:
-    path, first_seed, count, size, pictures = task
+def _write_shard(task: tuple[Path, int, int, int, int | None, dict]) -> None:
+    path, first_seed, count, size, pictures, factors = task
     if size not in _ENVS:
         _ENVS[size] = HouseholdEnv(width=size, height=size)
     save_shard(
         path,
-        [play_episode(_ENVS[size], seed, pictures=pictures) for seed in range(first_seed, first_seed + count)],
+        [play_episode(_ENVS[size], seed, options={"factors": factors}, pictures=pictures) for seed in range(first_seed, first_seed + count)],
     )
 
 
@@ -211,15 +214,29 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--pictures", type=int, default=None, help="frames to render of each episode, enough for the grounder and the world model")
+    parser.add_argument("--factors", type=json.loads, default={}, help='JSON, of all episodes, such as {"dog": "walking", "dog_place": "on_path"}')
     parser.add_argument("--lerobot", type=Path, default=None, help="also export to this directory in the LeRobot v2.1 layout")
     options = parser.parse_args()
     if options.pictures is not None and (options.pictures < 1 or options.lerobot):
         parser.error("--pictures takes at least 1, and a LeRobot dataset needs all frames")
 
+    try:
+        HouseholdFactors.from_dict(options.factors)
+    except (TypeError, ValueError) as error:
+        parser.error(f"--factors: {error}")
+
     def report(done: int, total: int) -> None:
         print(f"{done}/{total} shards", flush=True)
 
-    collect(options.out, options.episodes, first_seed=options.first_seed, workers=options.workers, pictures=options.pictures, progress=report)
+    collect(
+        options.out,
+        options.episodes,
+        first_seed=options.first_seed,
+        workers=options.workers,
+        pictures=options.pictures,
+        factors=options.factors,
+        progress=report,
+    )
     if options.lerobot:
         from .lerobot import export
 

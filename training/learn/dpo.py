@@ -46,6 +46,8 @@ class PairBatch:
         tie_P: 1.0 where the annotator saw no difference, else 0.0.
         weight_P: annotator weight times strength weight, at least 0; a mean of 1 keeps the scale.
         mask_PT: which future frames the preference is about, in [0, 1]; every row has a positive sum.
+        own_C: bool, which channels the agent itself decides; None stands for all. A preference is about these alone: were
+            the others its business, it would teach a dream in which the dog gets out of the way.
     """
 
     winner_PTCHW: Tensor
@@ -55,6 +57,7 @@ class PairBatch:
     tie_P: Tensor
     weight_P: Tensor
     mask_PT: Tensor
+    own_C: Tensor | None = None
 
     def __len__(self) -> int:
         return self.winner_PTCHW.shape[0]
@@ -69,6 +72,7 @@ class PairBatch:
             tie_P=self.tie_P.to(device),
             weight_P=self.weight_P.to(device),
             mask_PT=self.mask_PT.to(device),
+            own_C=None if self.own_C is None else self.own_C.to(device),
         )
 
     def __post_init__(self) -> None:
@@ -78,6 +82,12 @@ class PairBatch:
             raise ValueError(f"mask_PT has shape {tuple(self.mask_PT.shape)}, expected {tuple(self.winner_PTCHW.shape[:2])}")
         if bool((self.mask_PT.sum(dim=1) <= 0).any()):
             raise ValueError("a preference whose mask covers no frame teaches nothing")
+        if self.own_C is not None and (self.own_C.shape != self.winner_PTCHW.shape[2:3] or not bool(self.own_C.any())):
+            raise ValueError(f"own_C has shape {tuple(self.own_C.shape)} and names {int(self.own_C.sum())} of {self.winner_PTCHW.shape[2]} channels")
+
+    def owned(self, residual_BTCHW: Tensor) -> Tensor:
+        """The channels that the preference is about -> [B,T,C',H,W]."""
+        return residual_BTCHW if self.own_C is None else residual_BTCHW[:, :, self.own_C]
 
 
 @dataclass
@@ -222,7 +232,7 @@ def velocity_residuals(model: WorldModel, batch: PairBatch, noise_PTCHW: Tensor,
 
 @dataclass
 class ReferencePass:
-    """What the frozen parent says about a batch: errors [B] and velocities [B,T,C,H,W]."""
+    """What the frozen parent says about a batch: errors [B] in the batch's own channels and velocities [B,T,C,H,W] in all."""
 
     error_B: Tensor
     predicted_BTCHW: Tensor
@@ -232,7 +242,7 @@ class ReferencePass:
 def reference_pass(reference: WorldModel, batch: PairBatch, noise_PTCHW: Tensor, t_P: Tensor) -> ReferencePass:
     """Run the parent without gradient, on the noise and times that the model will see."""
     residual, predicted = velocity_residuals(reference, batch, noise_PTCHW, t_P)
-    return ReferencePass(masked_error(residual, torch.cat([batch.mask_PT, batch.mask_PT])), predicted)
+    return ReferencePass(masked_error(batch.owned(residual), torch.cat([batch.mask_PT, batch.mask_PT])), predicted)
 
 
 def flow_dpo_terms(
@@ -259,6 +269,7 @@ def flow_dpo_terms(
     mask_BT = torch.cat([batch.mask_PT, batch.mask_PT])
     error_ref_B = reference.error_B
     residual, predicted = velocity_residuals(model, batch, noise_PTCHW, t_P)
+    residual = batch.owned(residual)
     error_B = masked_error(residual, mask_BT)
     winner_P, loser_P = error_B[:pairs], error_B[pairs:]
 

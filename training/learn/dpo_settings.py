@@ -24,6 +24,9 @@ class DPOSettings:
     anchor_weight: float = 0.1
     # "dpo", or "sft": winners only, a control that must do worse.
     objective: str = "dpo"
+    # What a preference gives credit for: "robot", what the robot does in a dream, or "all", also what dog and objects do there. Of two dreams
+    # the better one is often the one in which the dog happened to walk elsewhere; that is no merit of the robot's (`bench/foresight.py`).
+    credit: str = "robot"
     # Scale the loser's gradient where it would raise the winner's error; None leaves it.
     loser_safety: float | None = None
 
@@ -107,6 +110,8 @@ class DPOSettings:
             raise ValueError(f"label_smoothing must be in [0, 0.5), got {self.label_smoothing!r}")
         if self.objective not in ("dpo", "sft"):
             raise ValueError(f"objective must be dpo or sft, got {self.objective!r}")
+        if self.credit not in ("robot", "all"):
+            raise ValueError(f"credit must be robot or all, got {self.credit!r}")
         if self.adapt not in ("full", "lora"):
             raise ValueError(f"adapt must be full or lora, got {self.adapt!r}")
         if self.loser_safety is not None and not 0 < self.loser_safety <= 1:

@@ -74,6 +74,8 @@ class PostTrain:
         encode_text: list of prompts -> encoded text (frozen, called once per distinct prompt).
         view: presents the network as a ``WorldModel``; the identity if it is one already.
         out: directory for checkpoints, ``metrics.jsonl`` and the final ``world_model.safetensors``.
+        own_C: bool, which channels of the latents are the robot's own doing; a preference is about these if ``settings.credit``
+            is "robot". None: all are.
         identity: whatever else must not change between a checkpoint and its resumption, such as the
             parent's hash.
         on_metrics: called with (step, metrics) after every evaluation and every fifth step.
@@ -89,12 +91,14 @@ class PostTrain:
         out: Path,
         *,
         view: View = lambda model: model,  # type: ignore[assignment,return-value]
+        own_C: Tensor | None = None,
         world: World | None = None,
         identity: str = "",
         on_metrics: Report | None = None,
         check_cancelled: Callable[[], None] | None = None,
     ) -> None:
         self.settings, self.data, self.out = settings, data, out
+        self.data.own_C = own_C if settings.credit == "robot" else None
         self.world = world or World(0, 1, torch.device("cpu"))
         self.model = model.to(self.world.device)
         self.encode_text, self.view = encode_text, view
@@ -360,6 +364,7 @@ def main() -> None:
             lambda prompts: policy.text.encode(prompts, limit),
             options.out,
             view=PolicyFlow.of,
+            own_C=policy.motion.own,
             world=world,
             identity=f"{file_hash(options.parent / 'world_model.safetensors')}:{directory_hash(options.preferences)}",
             on_metrics=show,

@@ -126,6 +126,7 @@ class PreferenceData:
         tie_rate: share of ties among the answers, which fixes Rao and Kupper's theta.
         judgements: the answers themselves, see the module.
         replay_MTCHW, replay_start_MCHW, replay_prompts: real pretraining clips; may be empty.
+        own_C: bool, which channels of the latents preferences are about (``PairBatch``); None, all, when read from disk.
     """
 
     latents_NTCHW: Tensor
@@ -137,6 +138,7 @@ class PreferenceData:
     replay_start_MCHW: Tensor | None = None
     replay_prompts: list[str] = field(default_factory=list)
     judgements: list[dict[str, Any]] = field(default_factory=list)
+    own_C: Tensor | None = None
 
     @property
     def frames(self) -> int:
@@ -247,6 +249,7 @@ class PreferenceData:
             tie_P=torch.tensor([float(r.tie) for r in rows]),
             weight_P=torch.tensor([r.weight for r in rows]),
             mask_PT=torch.stack([self.mask(r) for r in rows]),
+            own_C=self.own_C,
         )
 
 

@@ -41,8 +41,13 @@ from .loop import Loop, LoopSettings
 from .monitor import Monitor, WorldModelMonitor
 from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 
-STAGES = ("codec", "renderer", "motion", "grounder", "world_model", "layouts", "idm", "probe")
-FEW_PICTURES = ("grounder", "world_model")  # see single frames or the first ones of clips, encoded as they come; fresh episodes cost no more
+STAGES = ("codec", "renderer", "motion", "tracker", "grounder", "world_model", "layouts", "idm", "probe")
+FEW_PICTURES = (
+    "tracker",
+    "grounder",
+    "world_model",
+    "probe",
+)  # see single frames or the first ones of clips, encoded as they come; fresh episodes cost no more
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.
@@ -54,9 +59,10 @@ DEFAULTS = {
     "renderer": LoopSettings(steps=6_000, lr=1e-3, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "layouts": LoopSettings(steps=20_000, lr=6e-4, muon_lr=2e-3, ema=0.998, warmup=60, decay=0.5),
     "idm": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
+    "tracker": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
     "probe": LoopSettings(steps=12_000, lr=1e-3, ema=0.999),
 }
-BATCHES = {"codec": 64, "motion": 48, "world_model": 48, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
+BATCHES = {"codec": 64, "motion": 48, "tracker": 64, "world_model": 48, "grounder": 128, "renderer": 128, "layouts": 256, "idm": 16, "probe": 64}
 
 
 def clause_table(path: Path | None, device: torch.device | str = "cpu") -> ClauseTable:
@@ -122,9 +128,14 @@ def train_stage(
             begin_as(model.renderer, weights.load_part(out, "renderer", device))
             recipe = MotionRecipe(model, clips, batch)
             muon = [model.renderer.blocks]
-        elif name == "world_model":
+        elif name == "tracker":
             motion: MotionCodec = weights.load_part(out, "motion", device)  # type: ignore[assignment]
-            model = VideoTransformer(TransformerConfig(frames=clips.horizon, channels=motion.config.code)).to(device)
+            model = motion.tracker
+            recipe = ProbeRecipe(model, clips, batch)
+        elif name == "world_model":
+            motion = weights.load_part(out, "motion", device)  # type: ignore[assignment]
+            things, width = 2 + motion.config.objects, motion.config.tracker_width
+            model = VideoTransformer(TransformerConfig(frames=clips.horizon, channels=motion.config.code, things=things, tracker_width=width)).to(device)
             if not warm:  # else the grounder comes with the rest
                 model.grounder.load_state_dict(weights.load_part(out, "grounder", device).state_dict())  # type: ignore[union-attr]
             recipe = WorldModelRecipe(model, clips, batch)
@@ -149,8 +160,10 @@ def train_stage(
             recipe = ProbeRecipe(model, clips, batch)
         else:
             raise ValueError(f"stage {name!r} is not one of {', '.join(STAGES)}")
-    if warm:
+    if warm and name != "tracker":  # which always goes on from the motion codec's
         warm_start(model, out / f"{name}.safetensors")
+    if name == "world_model":
+        model.tracker.load_state_dict(motion.tracker.state_dict())  # type: ignore[union-attr]
     directory = out / "runs" / name
     loop = Loop(recipe, model, directory, settings, muon_modules=muon, should_stop=should_stop, world=world)
     if loop.world.is_main:
@@ -166,7 +179,11 @@ def train_stage(
         return
     if isinstance(recipe, CodecRecipe):
         recipe.normalise(average)  # type: ignore[arg-type]
-    weights.save_part(out, name, average, **base_config())
+    if name == "tracker":  # a part of the motion codec
+        motion.tracker = average  # type: ignore[assignment]
+        weights.save_part(out, "motion", motion, **base_config())
+    else:
+        weights.save_part(out, name, average, **base_config())
     notes = out / f"{name}.json"
     notes.write_text(
         json.dumps(

@@ -197,7 +197,8 @@ class WorldModelRecipe(nn.Module):
         self.model, self.clips, self.batch = model, clips, batch
         self.drop_text, self.plan, self.jitter, self.draws, self.mirror = drop_text, plan, jitter, draws, mirror
         self.mirrors = torch.tensor([holds_in_mirror(meta["prompt"]) for meta in clips.meta], device=clips.device)
-        model.grounder.requires_grad_(False)
+        for part in model.frozen():
+            part.requires_grad_(False)
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         starts = self.clips.draw(self.batch, generator)
@@ -327,30 +328,35 @@ class IdmRecipe(nn.Module):
 
 
 class ProbeRecipe(nn.Module):
-    """See `tracking`."""
+    """See `tracking`. Any frame that has a picture, half of them turned over, left to right."""
 
-    def __init__(self, net: ProbeNet, clips: Clips, batch: int):
+    def __init__(self, net: ProbeNet, clips: Clips, batch: int, *, mirror: float = 0.5):
         super().__init__()
-        self.net, self.clips, self.batch = net, clips, batch
+        self.net, self.clips, self.batch, self.mirror = net, clips, batch, mirror
+        self.pictured = torch.nonzero(clips.picture >= 0)[:, 0]
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        pick = torch.randint(len(self.clips.frames), (self.batch,), generator=generator, device=self.clips.device)
-        return tracking(self.net, self.clips, pick, generator)
+        device = self.clips.device
+        pick = self.pictured[torch.randint(len(self.pictured), (self.batch,), generator=generator, device=device)]
+        return tracking(self.net, self.clips, pick, generator, torch.rand(self.batch, generator=generator, device=device) < self.mirror)
 
 
-def tracking(net: ProbeNet, clips: Clips, pick: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-    """Loss and metrics [m] of presence, floor positions, headings and arms, from the single frames `pick` [B]."""
-    assert clips.latents is not None
-    latents = clips.latents[pick].float()
+def tracking(net: ProbeNet, clips: Clips, pick: torch.Tensor, generator: torch.Generator, mirrored: torch.Tensor | None = None) -> tuple[torch.Tensor, dict]:
+    """Loss and metrics [m] of presence, floor positions, headings and arms, from the single frames `pick` [B]; `mirrored` bool [B]: seen in a
+    mirror, which says nothing of the arms, as one hand is orange."""
+    latents = clips.seen(pick, mirrored)
     # Some jitter, so that artefacts of the codec and of dreams do not decide.
     level = 0.15 * torch.rand(len(pick), 1, 1, 1, generator=generator, device=clips.device)
     logits, xy, pose = net(latents + level * torch.randn(latents.shape, generator=generator, device=clips.device))
     there = clips.places(pick)
+    if mirrored is not None:
+        there = there.mirrored(mirrored)
+    upright = torch.ones_like(there.holds) if mirrored is None else (~mirrored).float()
     seen = there.present[..., None]
     presence = F.binary_cross_entropy_with_logits(logits.float(), there.present)
     position = (F.smooth_l1_loss(xy.float(), there.xy, beta=0.1, reduction="none") * seen).sum() / seen.sum()
     turned = ((pose[:, :2].float() - there.dog_heading) ** 2 * seen[:, DOG]).mean()
-    arms = ((pose[:, 2:4].float() - there.arms) ** 2).mean()
+    arms = ((pose[:, 2:4].float() - there.arms) ** 2 * upright[:, None]).mean()
     loss = presence + 4 * position + turned + 2 * arms
     if pose.shape[1] > 4:
         facing = ((pose[:, 4:6].float() - there.robot_heading) ** 2).mean()

@@ -71,6 +71,7 @@ def run_post_train(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
         text_encoder(policy),
         work_directory(row) / "post_train",
         view=PolicyFlow.of,
+        own_C=policy.motion.own,
         identity=f"{row.parent.components['world_model']}:{row.snapshot.sha256}",
         on_metrics=on_metrics,
         check_cancelled=ctx.check_cancelled,
