@@ -19,8 +19,8 @@ import torch
 from bench.common import ROOT, figure, write_results
 from bench.dreams import mean
 from bench.held_out import FIRST_SEED
-from rollouts.dreams.motion import codes_between
 from rollouts.dreams.grounding import LANDMARKS
+from rollouts.dreams.motion import codes_between
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import DOG, ROBOT
 from rollouts.worlds.household.env import HouseholdEnv

@@ -159,6 +159,21 @@ def test_a_preference_is_about_the_agents_own_channels_only():
     assert gradient[:, 1].abs().max() == 0
 
 
+def test_the_others_doings_are_held_to_where_the_parent_dreams_them():
+    model, batch = TinyWorldModel(0), random_pairs()
+    batch.own_C = torch.tensor([True, False])
+    same = terms(model, TinyWorldModel(0), batch)
+    torch.testing.assert_close(same.world_P, torch.zeros(6))
+    reference = TinyWorldModel(1)
+    free, held = (terms(model, reference, batch, world_weight=weight) for weight in (0.0, 3.0))
+    noise, t = shared_noise(6)
+    mine, theirs = (velocity_residuals(net, batch, noise, t)[1][:, :, 1:] for net in (model, reference))
+    apart = (mine - theirs).square().mean(dim=(1, 2, 3, 4)).view(2, 6).mean(0)
+    torch.testing.assert_close(held.world_P, apart)
+    torch.testing.assert_close(held.loss_P - free.loss_P, 3.0 * apart)
+    assert terms(model, reference, random_pairs(), world_weight=3.0).world_P.abs().max() == 0, "all channels are the agent's own"
+
+
 @pytest.mark.parametrize("own", [torch.tensor([True, False, True]), torch.tensor([False, False])])
 def test_it_refuses_channels_that_do_not_fit(own):
     with pytest.raises(ValueError, match="own_C"):

@@ -194,7 +194,9 @@ def test_credit_says_whether_others_doings_are_taught(tmp_path):
     """The last layer writes each channel apart: the rows that write what is not the robot's own stay as they are, unless all gets credit."""
     before = TinyWorldModel(0).out.weight.detach().view(4, 2, 9, -1)
     for credit, taught in (("robot", False), ("all", True)):
-        recipe = PostTrain(settings(credit=credit), preference_data(), TinyWorldModel(0), encode_text, tmp_path / credit, own_C=torch.tensor([True, False]))
+        recipe = PostTrain(
+            settings(credit=credit, world_weight=0.0), preference_data(), TinyWorldModel(0), encode_text, tmp_path / credit, own_C=torch.tensor([True, False])
+        )
         after = load_file(recipe.run().weights)["out.weight"].view(4, 2, 9, -1)
         assert not torch.equal(after[:, 0], before[:, 0])
         assert torch.equal(after[:, 1], before[:, 1]) is not taught

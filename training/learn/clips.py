@@ -113,11 +113,7 @@ class Clips:
 
     def places(self, frames: torch.Tensor) -> Places:
         """Where things are in the frames of these indices [B], as they really were."""
-        robot, dog, objects = self.robot[frames], self.dog[frames], self.objects[frames]
-        xy = torch.cat([robot[:, None, :2], dog[:, None, :2], objects], 1)
-        heading = torch.stack([dog[:, 2].cos(), dog[:, 2].sin()], -1).nan_to_num(1.0)
-        facing = torch.stack([robot[:, 2].cos(), robot[:, 2].sin()], -1)
-        return Places((~xy[..., 0].isnan()).float(), xy.nan_to_num(), heading, facing, robot[:, 3:5], self.held[frames].float())
+        return places_of(self.robot[frames], self.dog[frames], self.objects[frames], self.held[frames])
 
     def motion(self, starts: torch.Tensor, mirrored: torch.Tensor | None = None) -> torch.Tensor:
         """Motion codes float32 [B, T, Z, 1, 1] of the clips that begin at `starts` [B], as things really moved, or moved in a mirror
@@ -126,6 +122,14 @@ class Clips:
         codes = codes_between(self.places(starts).repeat_interleave(self.horizon), self.places(future.flatten()))
         codes = codes.view(*future.shape, -1, 1, 1)
         return codes if mirrored is None else torch.where(mirrored[:, None, None, None, None], turned_over(codes), codes)
+
+
+def places_of(robot: torch.Tensor, dog: torch.Tensor, objects: torch.Tensor, held: torch.Tensor) -> Places:
+    """What `Episode` tells of frames: robot [B, 5], dog [B, 3], objects [B, 12, 2], nan where absent, and held bool [B]."""
+    xy = torch.cat([robot[:, None, :2], dog[:, None, :2], objects], 1)
+    heading = torch.stack([dog[:, 2].cos(), dog[:, 2].sin()], -1).nan_to_num(1.0)
+    facing = torch.stack([robot[:, 2].cos(), robot[:, 2].sin()], -1)
+    return Places((~xy[..., 0].isnan()).float(), xy.nan_to_num(), heading, facing, robot[:, 3:5], held.float())
 
 
 def _cache_key(codec: torch.nn.Module, clips: Clips) -> str:

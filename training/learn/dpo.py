@@ -95,13 +95,14 @@ class DPOTerms:
     """Everything one batch of preferences yields, unreduced (one value per pair).
 
     Attributes:
-        loss_P: weighted preference loss plus anchor; average it to train.
+        loss_P: weighted preference loss plus anchor, plus what keeps the others' doings as they are; average it to train.
         preference_P: preference loss before weights and anchor, without gradient.
         anchor_P: the winner's error (of a tie: both sides' mean), with gradient; alone it is SFT.
         chosen_rewards_P, rejected_rewards_P: implicit rewards, without gradient.
         winner_error_P, loser_error_P: squared velocity errors of the trained model, without gradient.
         winner_error_ref_P, loser_error_ref_P: those of the frozen parent.
         drift_P: mean squared difference of the two models' velocities (KL-like, up to the schedule).
+        world_P: the same in the channels that are not the agent's own, with gradient; 0 where all are.
         loser_scale_P: factor on the loser's gradient, 1 unless it was scaled down.
         t_P: the time of each pair.
     """
@@ -116,6 +117,7 @@ class DPOTerms:
     winner_error_ref_P: Tensor
     loser_error_ref_P: Tensor
     drift_P: Tensor
+    world_P: Tensor
     loser_scale_P: Tensor
     t_P: Tensor
 
@@ -254,6 +256,7 @@ def flow_dpo_terms(
     loss: FlowDPOLoss,
     *,
     anchor_weight: float = 0.0,
+    world_weight: float = 0.0,
     loser_safety: float | None = None,
 ) -> DPOTerms:
     """One forward pass of the trained model and the unreduced loss.
@@ -263,12 +266,15 @@ def flow_dpo_terms(
         noise_PTCHW, t_P: shared by the two sides of a pair and by the two models.
         anchor_weight: weight of the winner's own flow-matching error (SFT term), >= 0. Without it the
             winner's error may rise while the margin grows; ties anchor both sides.
+        world_weight: of what holds the channels that are not the agent's own to the parent's velocities, >= 0. Giving them no credit is not
+            enough: a network that changes its mind about the robot changes it about the dog as well.
         loser_safety: in (0, 1] scales the loser's gradient (``loser_gradient_scale``); None leaves it.
     """
     pairs = len(batch)
     mask_BT = torch.cat([batch.mask_PT, batch.mask_PT])
     error_ref_B = reference.error_B
     residual, predicted = velocity_residuals(model, batch, noise_PTCHW, t_P)
+    difference = (predicted - reference.predicted_BTCHW).float()
     residual = batch.owned(residual)
     error_B = masked_error(residual, mask_BT)
     winner_P, loser_P = error_B[:pairs], error_B[pairs:]
@@ -284,10 +290,13 @@ def flow_dpo_terms(
 
     preference_P, chosen_P, rejected_P = loss(winner_P, scaled_loser_P, error_ref_B[:pairs], error_ref_B[pairs:], batch.tie_P)
     anchor_P = torch.where(batch.tie_P > 0, 0.5 * (winner_P + loser_P), winner_P)
-    with torch.no_grad():
-        drift_B = (predicted - reference.predicted_BTCHW).float().square().mean(dim=(1, 2, 3, 4))
+    drift_B = difference.detach().square().mean(dim=(1, 2, 3, 4))
+    world_B = torch.zeros_like(drift_B)
+    if batch.own_C is not None and not bool(batch.own_C.all()):
+        world_B = difference[:, :, ~batch.own_C].square().mean(dim=(1, 2, 3, 4))
+    world_P = 0.5 * (world_B[:pairs] + world_B[pairs:])
     return DPOTerms(
-        loss_P=batch.weight_P * (preference_P + anchor_weight * anchor_P),
+        loss_P=batch.weight_P * (preference_P + anchor_weight * anchor_P) + world_weight * world_P,
         preference_P=preference_P.detach(),
         anchor_P=anchor_P,
         chosen_rewards_P=chosen_P,
@@ -297,6 +306,7 @@ def flow_dpo_terms(
         winner_error_ref_P=error_ref_B[:pairs],
         loser_error_ref_P=error_ref_B[pairs:],
         drift_P=0.5 * (drift_B[:pairs] + drift_B[pairs:]),
+        world_P=world_P,
         loser_scale_P=scale_P,
         t_P=t_P,
     )

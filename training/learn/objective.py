@@ -37,6 +37,7 @@ class Objective(nn.Module):
             t_P,
             self.loss,
             anchor_weight=self.settings.anchor_weight * self.settings.error_unit,
+            world_weight=self.settings.world_weight * self.settings.error_unit,
             loser_safety=self.settings.loser_safety,
         )
         if self.settings.objective == "sft":

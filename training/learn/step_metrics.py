@@ -22,6 +22,7 @@ PER_PAIR = (
     "winner_error_ref_P",
     "loser_error_ref_P",
     "drift_P",
+    "world_P",
     "loser_scale_P",
 )
 BY_TIME = ("winner_error_P", "loser_error_P", "winner_error_ref_P", "loser_error_ref_P")
@@ -79,6 +80,7 @@ class Sums:
             "winner_error_ref": mean["winner_error_ref_P"],
             "loser_error_ref": mean["loser_error_ref_P"],
             "drift": mean["drift_P"],
+            "world_drift": mean["world_P"],
             "loser_scale": mean["loser_scale_P"],
             "replay_error": replay / clips if clips else None,
             "by_t": {

@@ -65,7 +65,7 @@ class RoundSettings:
     value_head: dict[str, Any] = field(default_factory=dict)
     suite: SuiteSettings = field(default_factory=SuiteSettings)
     gate: GateSettings = field(default_factory=GateSettings)
-    replay_clips: int = 256
+    replay_clips: int = 512
     mirror: bool = True
     auto_promote: bool = True
 

@@ -115,7 +115,6 @@ def snapshot_take(*, row: Round, settings: RoundSettings, ctx: JobContext) -> di
         done = len(choices)
         replay, replay_start, prompts = replay_clips(
             policy.codec,
-            policy.motion,
             settings.replay_clips,
             horizon=pool.latents[0].shape[0],
             seed=settings.dpo.seed,
