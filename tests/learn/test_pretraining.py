@@ -14,7 +14,7 @@ from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec, CodecConfig
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
-from rollouts.dreams.motion import MotionCodec, MotionConfig
+from rollouts.dreams.motion import MotionCodec, MotionConfig, codes_between
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import Renderer, RendererConfig, layout_config
@@ -27,7 +27,7 @@ from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tasks import all_prompts
 from rollouts.worlds.household.tokens import DOG, ENTITIES, FIRST_OBJECT, ROBOT
 from training.learn.clips import ClauseTable, clip_text, load_clips
-from training.learn.collect import play_episode, read_shard, save_shard
+from training.learn.collect import collect, play_episode, read_shard, save_shard
 from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
 from training.learn.executed import executed_dreams
 from training.learn.lerobot import export
@@ -35,6 +35,7 @@ from training.learn.loop import Loop, LoopSettings
 from training.learn.muon import Muon
 from training.learn.pretrain import train_stage
 from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
+from training.learn.replay import replay_clips
 from training.learn.value import clip_values, dream_data, dream_figures, dream_specs, joined, train_value_head, twin_starts, value_data, value_figures
 
 TINY_CODEC = CodecConfig(encoder_widths=(8, 8), decoder_widths=(8, 8))
@@ -332,6 +333,43 @@ def test_the_world_model_is_watched_while_it_trains(clips, tmp_path):
     assert trained.config.frames == 12
     seen = weights.load_part(tmp_path, "motion").tracker.state_dict()
     assert all(torch.equal(value, seen[name]) for name, value in trained.tracker.state_dict().items()), "it reads the motion codec's tracker"
+
+
+def test_the_tracker_goes_on_alone_and_the_decoder_stays(clips, tmp_path):
+    torch.manual_seed(0)
+    before = MotionCodec(MotionConfig(width=16, layers=1, tracker_width=8))
+    weights.save_part(tmp_path, "codec", Codec(TINY_CODEC))
+    weights.save_part(tmp_path, "motion", before)
+    train_stage("tracker", clips, tmp_path, LoopSettings(steps=3, warmup=1, log_every=1000), batch=4)
+    after = weights.load_part(tmp_path, "motion").state_dict()
+    changed = {name.split(".")[0] for name, value in before.state_dict().items() if not torch.equal(value.half().float(), after[name])}
+    assert changed == {"tracker"}
+    assert not (tmp_path / "tracker.safetensors").exists()
+
+
+def test_places_in_a_mirror_move_as_codes_in_a_mirror(clips):
+    first, then = clips.starts[:6], clips.starts[:6] + 8
+    over = torch.tensor([True] * 6)
+    codes = codes_between(clips.places(first).mirrored(over), clips.places(then).mirrored(over))
+    wanted = clips.motion(first, over)[:, 7, :, 0, 0]
+    arms = torch.zeros(35, dtype=torch.bool)
+    arms[4:6] = True  # which is left and which is right is another matter
+    torch.testing.assert_close(codes[:, ~arms], wanted[:, ~arms])
+
+
+def test_episodes_with_given_factors(tmp_path):
+    collect(tmp_path, 4, first_seed=12, workers=1, pictures=2, factors={"dog": "walking"})
+    episodes = list(read_shard(tmp_path / "shard-00000.npz"))
+    assert [episode.meta["factors"]["dog"] for episode in episodes] == ["walking"] * 4
+
+
+def test_replay_tells_motion_as_it_was_and_no_contact():
+    latents, starts, prompts = replay_clips(Codec(TINY_CODEC), 3, seed=1)
+    assert latents.shape == (3, 12, 35, 1, 1)
+    assert starts.shape == (3, 12, 8, 8)
+    assert len(prompts) == 3
+    again, _, _ = replay_clips(Codec(TINY_CODEC), 3, seed=1)
+    torch.testing.assert_close(latents, again)
 
 
 def test_export_in_the_lerobot_layout(shard, tmp_path):
