@@ -21,12 +21,10 @@ up: $(VENV)/installed
 	@exec $(BIN)/python manage.py up $(UP)
 
 # Most tests run side by side, one worker per core. Those that start whole products wait more than they compute: after the others, the ones that
-# kill products (and some that drive a browser, to share the time evenly) run beside the rest that drive a browser, and are heard when these have
-# ended. Ctrl-C reaches both, and both stop their products.
+# kill products run beside the ones that drive a browser, and are heard when these have ended. Ctrl-C reaches both, and both stop their products.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 LAST := tests/chaos tests/e2e
-BESIDE := tests/chaos tests/e2e/test_evaluations.py
-BESIDE_LOG := $(VENV)/tests-beside.log
+CHAOS_LOG := $(VENV)/tests-chaos.log
 
 test: $(VENV)/installed-dev
 	@sh docker/system-libraries.sh
@@ -35,11 +33,11 @@ ifdef T
 else
 	@failed=0; \
 	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(LAST)) || failed=1; \
-	$(PYTEST) $(BESIDE) >$(BESIDE_LOG) 2>&1 & beside=$$!; \
-	trap : INT; trap 'kill -INT $$beside' TERM; \
-	$(PYTEST) tests/e2e $(addprefix --ignore=,$(BESIDE)) || failed=1; \
-	wait $$beside || failed=1; \
-	cat $(BESIDE_LOG); \
+	$(PYTEST) tests/chaos >$(CHAOS_LOG) 2>&1 & chaos=$$!; \
+	trap : INT; trap 'kill -INT $$chaos' TERM; \
+	$(PYTEST) tests/e2e || failed=1; \
+	wait $$chaos || failed=1; \
+	cat $(CHAOS_LOG); \
 	exit $$failed
 endif
 
