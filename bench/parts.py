@@ -60,7 +60,8 @@ def place_figures(policy: Policy, clips: Clips, frames: torch.Tensor) -> dict[st
     assert clips.latents is not None
     assert clips.words is not None
     latents, there = clips.latents[frames].float(), clips.places(frames)
-    seen = {"tracker": policy.motion.track(latents).xy, "probe": policy.probe.net(latents)[1]}
+    tracked, (_, probed, posed) = policy.motion.track(latents), policy.probe.net(latents)
+    seen = {"tracker": tracked.xy, "probe": probed}
     figures = {}
     for name, xy in seen.items():
         off = (xy - there.xy).norm(dim=-1)
@@ -68,8 +69,8 @@ def place_figures(policy: Policy, clips: Clips, frames: torch.Tensor) -> dict[st
             own = off[:, list(columns)][there.present[:, list(columns)] > 0]
             figures[f"{name}_{thing}_error"] = figure(float(own.median()), n=len(own), unit="m, median")
     faced = {
-        "tracker": policy.motion.track(latents).dog_heading,
-        "probe": policy.probe.net(latents)[2][:, :2],
+        "tracker": tracked.dog_heading,
+        "probe": posed[:, :2],
         "grounder": policy.world_model.grounder.landmarks(latents)[:, LANDMARKS.index("dog"), 3:],
     }
     for name, heading in faced.items():

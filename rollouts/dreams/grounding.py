@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .probe import DOG, ROBOT, ProbeNet
+from .probe import DOG, ROBOT, TRACKED_POSES, ProbeNet
 
 LANDMARKS = ("dog", "mat", "robot")
 _LANDMARK_FACTS = 5  # logit that it is there, x, y [m], cosine and sine of where it faces
@@ -79,12 +79,9 @@ class Grounder(nn.Module):
         return torch.cat([named, *marks], -1)
 
 
-_POSES = 7  # of a tracker: see `ProbeNet`
-
-
 def sights_width(things: int) -> int:
     """Numbers that `sights` gives of a frame with so many things."""
-    return things * (3 + 4 * len(_OCTAVES)) + _POSES
+    return things * (3 + 4 * len(_OCTAVES)) + TRACKED_POSES
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .precision import autocast
-from .probe import DOG, ROBOT, ProbeNet
+from .probe import DOG, ROBOT, TRACKED_POSES, ProbeNet
 from .scenes import FACTS, Renderer, RendererConfig, facts
 
 BODY = 11
@@ -60,6 +60,11 @@ class MotionConfig:
         return asdict(self)
 
 
+def sides(over: torch.Tensor) -> torch.Tensor:
+    """What turns floor places and directions over, left to right, where `over` bool [B] is true: factors [B, 2] of x and y."""
+    return torch.stack([torch.where(over, -1.0, 1.0), torch.ones(over.shape, device=over.device)], -1)
+
+
 @dataclass(frozen=True)
 class Places:
     """Of one frame each: present [B, E] in 0..1 (robot, dog, objects), xy [B, E, 2] in metres, dog_heading, robot_heading [B, 2]: cosine and
@@ -74,7 +79,7 @@ class Places:
 
     def mirrored(self, over: torch.Tensor) -> Places:
         """The same places, in a room that is turned over, left to right, where `over` bool [B] is true. Arms are left as they are."""
-        side = torch.where(over, -1.0, 1.0)[:, None] * torch.tensor([1.0, 0.0], device=over.device) + torch.tensor([0.0, 1.0], device=over.device)
+        side = sides(over)
         return replace(self, xy=self.xy * side[:, None], dog_heading=self.dog_heading * side, robot_heading=self.robot_heading * side)
 
     def repeat_interleave(self, n: int) -> Places:
@@ -111,7 +116,7 @@ class MotionCodec(nn.Module):
     def __init__(self, config: MotionConfig = MotionConfig()):
         super().__init__()
         self.config = c = config
-        self.tracker = ProbeNet(entities=2 + c.objects, channels=c.channels, width=c.tracker_width, poses=7)
+        self.tracker = ProbeNet(entities=2 + c.objects, channels=c.channels, width=c.tracker_width, poses=TRACKED_POSES)
         self.renderer = Renderer(RendererConfig(entities=2 + c.objects, channels=c.channels, grid=c.grid, width=c.width, layers=c.layers))
         self.shown = nn.Linear(c.channels, c.width)
         self.before = nn.Linear(self.renderer.embed.in_features, c.width)

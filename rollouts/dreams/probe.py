@@ -16,6 +16,7 @@ ROBOT, DOG = 0, 1
 ROBOT_RADIUS = 0.24
 DOG_SPINE = (-0.40, 0.48)  # along the dog's heading, metres from its centre
 DOG_RADIUS = 0.15
+TRACKED_POSES = 7  # of a net that tracks: see `ProbeNet`
 
 
 class ProbeNet(nn.Module):

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .grounding import FEATURES, Grounder, sights, sights_width
-from .probe import ProbeNet
+from .probe import TRACKED_POSES, ProbeNet
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class VideoTransformer(nn.Module):
             self.grounder = Grounder(c.start_channels, c.start_grid, text_width=c.text_width)
             self.goal = nn.Sequential(nn.Linear(FEATURES, c.width), nn.GELU(), nn.Linear(c.width, c.width))
             if c.things:
-                self.tracker = ProbeNet(entities=c.things, channels=c.start_channels, width=c.tracker_width, poses=7)
+                self.tracker = ProbeNet(entities=c.things, channels=c.start_channels, width=c.tracker_width, poses=TRACKED_POSES)
                 self.sight = nn.Sequential(nn.Linear(sights_width(c.things), c.width), nn.GELU(), nn.Linear(c.width, c.width))
             self.start_summary = nn.Sequential(nn.Linear(start_cell * c.start_tokens, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.text_embed = nn.Linear(c.text_width, c.width)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rollouts.dreams.policy import Policy
 from tests.training.tiny import CHANNELS, FRAMES, HEIGHT, WIDTH, TinyWorldModel, encode_text, preference_data
 from training.learn.dpo import sample_times
 from training.learn.dpo_settings import DPOSettings
@@ -303,3 +304,24 @@ def test_sampling_follows_the_velocity():
     assert motion_magnitude(clips) == pytest.approx(0, abs=1e-5)
     clips[:, FRAMES // 2 :] += 1
     assert motion_magnitude(clips) == pytest.approx(1 / (FRAMES - 1), abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("options", [["--set", 'adapt="full"'], ["--set", 'adapt="lora"', "--set", "lora_rank=4"], ["--shard"]], ids=["full", "lora", "shard"])
+def test_a_policy_of_the_real_parts_trains_in_two_processes(tmp_path, options):
+    """Parts that read the start frame get no gradient, and nobody may wait for one."""
+    Policy.tiny().save(tmp_path / "policy")
+    g = torch.Generator().manual_seed(0)
+    latents, starts = torch.randn(24, 12, 35, 1, 1, generator=g), torch.randn(12, 12, 8, 8, generator=g).repeat_interleave(2, 0)
+    rows = [Preference(2 * i, 2 * i + 1, f"frame-{i}") for i in range(12)]
+    PreferenceData(latents, starts, ["go to the red ball"] * 24, rows).save(tmp_path / "preferences")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "training.learn.post_train"]
+    places = ["--parent", str(tmp_path / "policy"), "--preferences", str(tmp_path / "preferences"), "--out", str(tmp_path / "out")]
+    limits = ["--set", "steps=3", "--set", "pairs_per_step=8", "--set", "motion_dreams=2"]
+    done = subprocess.run([*command, *places, *limits, *options], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    before, after = load_file(tmp_path / "policy" / "world_model.safetensors"), load_file(tmp_path / "out" / "world_model.safetensors")
+    assert before.keys() == after.keys()
+    readers = ("grounder.", "tracker.")
+    assert all(torch.equal(before[name].float(), after[name].float()) for name in before if name.startswith(readers))

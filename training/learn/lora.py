@@ -6,7 +6,7 @@ reference. ``bench/round.py`` compares this with a frozen copy; the numbers deci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -29,8 +29,8 @@ class LowRank(nn.Module):
         return weight + self.scale * (self.b @ self.a) if self.enabled else weight
 
 
-def lora_attach(model: nn.Module, *, rank: int, alpha: float, seed: int) -> list[nn.Parameter]:
-    """Freeze the model, adapt every linear layer wider than the rank, return the new parameters.
+def lora_attach(model: nn.Module, *, rank: int, alpha: float, seed: int, leave: Sequence[nn.Module] = ()) -> list[nn.Parameter]:
+    """Freeze the model, adapt every linear layer wider than the rank but those within `leave`, return the new parameters.
 
     Raises:
         ValueError: if no layer is wide enough.
@@ -39,8 +39,9 @@ def lora_attach(model: nn.Module, *, rank: int, alpha: float, seed: int) -> list
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     parameters: list[nn.Parameter] = []
+    left = {module for part in leave for module in part.modules()}
     for module in list(model.modules()):
-        if isinstance(module, nn.Linear) and min(module.weight.shape) > rank:
+        if module not in left and isinstance(module, nn.Linear) and min(module.weight.shape) > rank:
             adapter = LowRank(module.weight, rank, alpha).to(module.weight)
             parametrize.register_parametrization(module, "weight", adapter)
             parameters += [adapter.a, adapter.b]

@@ -114,17 +114,22 @@ class PostTrain:
         self.started = time.monotonic()
         settings, data = self.settings, self.data
         self.model.train(False)  # no dropout: shared noise is only shared if nothing else varies
+        # What reads the start frame gets no gradient; several processes would wait for one.
+        readers: list[nn.Module] = self.model.frozen() if hasattr(self.model, "frozen") else []  # type: ignore[operator]
         if settings.adapt == "lora":
             lora_attach(
                 self.model,
                 rank=settings.lora_rank,
                 alpha=settings.lora_alpha,
                 seed=settings.seed,
+                leave=readers,
             )
             self.parent = None
         else:
             self.parent = copy.deepcopy(self.model).requires_grad_(False)
             self.model.requires_grad_(True)
+            for part in readers:
+                part.requires_grad_(False)
 
         self.theta = settings.tie_theta if settings.tie_theta is not None else theta_from_tie_rate(data.tie_rate)
         self.loss = FlowDPOLoss(

@@ -42,12 +42,8 @@ from .monitor import Monitor, WorldModelMonitor
 from .recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
 
 STAGES = ("codec", "renderer", "motion", "tracker", "grounder", "world_model", "layouts", "idm", "probe")
-FEW_PICTURES = (
-    "tracker",
-    "grounder",
-    "world_model",
-    "probe",
-)  # see single frames or the first ones of clips, encoded as they come; fresh episodes cost no more
+# These see single frames or the first ones of clips, encoded as they come; fresh episodes cost no more.
+FEW_PICTURES = ("tracker", "grounder", "world_model", "probe")
 HELDOUT_SHARE = 0.02  # of the shards, the last ones, are never trained on
 
 # Batch, steps, AdamW rate, Muon rate; what was tried is in docs/pretraining.md.

@@ -14,7 +14,7 @@ from rollouts.dreams.codec import Codec
 from rollouts.dreams.flow import sample_times, velocity_error
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
-from rollouts.dreams.motion import MotionCodec, codes_between
+from rollouts.dreams.motion import MotionCodec, codes_between, sides
 from rollouts.dreams.probe import ProbeNet
 from rollouts.dreams.scenes import Renderer
 from rollouts.dreams.transformer import VideoTransformer
@@ -147,7 +147,7 @@ class GroundingRecipe(nn.Module):
 
         pick = self.pictured[draw(len(self.pictured))]
         mirrored = torch.rand(n, generator=generator, device=device) < self.mirror
-        side = torch.where(mirrored, -1.0, 1.0)[:, None] * torch.tensor([1.0, 0.0], device=device) + torch.tensor([0.0, 1.0], device=device)
+        side = sides(mirrored)
         latents = clips.seen(pick, mirrored)
         latents = latents + self.jitter * torch.rand(n, 1, 1, 1, generator=generator, device=device) * torch.randn(
             latents.shape, generator=generator, device=device
