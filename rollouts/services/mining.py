@@ -280,7 +280,7 @@ def mining_verify(*, run: MiningRun, limit: int = 50, n: int = 1, ctx: JobContex
     """
     if not closed_loop.available():
         raise RolloutsError("Episodes in the world need the training app, which is not installed.", "no_closed_loop")
-    rows = list(run.candidates.filter(real__isnull=True).order_by("-objective")[:limit])
+    rows = list(run.candidates.filter(real__isnull=True).order_by("-objective", "id")[:limit])
     policy = policy_load(run.policy_version)
     done = 0
     for start in range(0, len(rows), 8):

@@ -285,7 +285,7 @@ def test_verification_counts_real_failures_beside_dreamed_ones(scenario, tiny_ve
 def test_the_worst_finds_are_replayed_in_the_world(mined, run_job, episodes, researcher_client):
     job = run_job(submit(kind="rollouts.mine_verify", params={"run": mined.pk, "limit": 3}))
     assert job.state == "succeeded", job.traceback
-    worst = mined.candidates.order_by("-objective")[:3]
+    worst = mined.candidates.order_by("-objective", "id")[:3]
     assert [row.real["failed"] for row in worst] == [row.world_spec["seed"] % 2 == 0 for row in worst]
     assert b"Really failed" in researcher_client.get(f"/mining/{mined.pk}/").content
 
