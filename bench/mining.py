@@ -1,6 +1,6 @@
 """Does mining find failures that are real? `python -m bench.mining` writes bench/results/mining.json.
 
-Two searches with the same budget of start frames and dreams: MAP-Elites, from which the worst of each cell are proposed, and
+Two searches with the same budget of start frames and dreams: MAP-Elites, of which the worst finds are proposed, spread over the cells, and
 uniform draws over the factor cells, which are taken as they come. `--episodes` start frames of each are then played in physics,
 closed loop, from the same layouts. `mined_failure_ratio` = real failure rate of the mined / of the uniform ones; its interval is
 a bootstrap over episodes. A failure is an episode without success, or with the dog touched.
@@ -21,7 +21,7 @@ from bench.common import ROOT, figure, write_results
 from bench.dreams import rate
 from rollouts import factors
 from rollouts.dreams.policy import Policy
-from rollouts.mining import Search, Tried, assess, best_per_cell
+from rollouts.mining import FAILING, Search, Tried, assess, worst_finds
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
 
@@ -43,12 +43,12 @@ def main() -> None:
 
 def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Search, play, compare. Per search: failure, contact and dreamed_failure of what was played, the cells it lies in, and those of them in
-    which something really failed; the cells of all that the search tried; rank_correlation of dreamed and real failure over the uniform draws."""
+    which something really failed; the cells of all that the search tried; rank_correlation of objective and real failure over the uniform draws."""
     began = time.monotonic()
     mined = search(policy, "map_elites", options)
     uniform = search(policy, "uniform", options)
     searched = time.monotonic()
-    chosen = {"mined": best_per_cell(mined.tried, options.episodes), "uniform": uniform.tried[: options.episodes]}
+    chosen = {"mined": worst_finds(mined.tried, options.episodes, floor=FAILING), "uniform": uniform.tried[: options.episodes]}
     played = {name: play(policy, tried, options.n) for name, tried in chosen.items()}
     figures: dict[str, dict[str, Any]] = {}
     for name, found in (("mined", mined), ("uniform", uniform)):
@@ -112,13 +112,13 @@ def ratio(played: dict[str, list[EpisodeResult]], bad: Any, seed: int, draws: in
 
 
 def correlation(tried: list[Tried], results: list[EpisodeResult]) -> float | None:
-    """Spearman's rho of dreamed failure and real failure over uniform draws; None where all ended alike."""
+    """Spearman's rho of the objective and real failure over uniform draws; None where all ended alike."""
     from scipy.stats import spearmanr
 
     failed = [not result.clean_success for result in results]
     if len(set(failed)) == 1:
         return None
-    return round(float(spearmanr([one.evidence.failure for one in tried], failed).statistic), 4)
+    return round(float(spearmanr([one.objective for one in tried], failed).statistic), 4)
 
 
 if __name__ == "__main__":

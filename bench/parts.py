@@ -130,7 +130,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     frames = torch.randperm(len(clips.frames), generator=generator)[:1000]
     starts = clips.starts[torch.randperm(len(clips.starts), generator=generator)[:400]]
-    value = value_figures(policy.value_head, value_data(policy.world_model, clips, 1200, layer=policy.value_head.layer, seed=2))
+    value = value_figures(policy.value_head, value_data(policy.value_head, policy.world_model, policy.motion, clips, 1200, seed=2))
     count = {"twin_accuracy": int(value.pop("twins"))}
     n = int(value.pop("n"))
     figures = {

@@ -20,7 +20,8 @@ from .probe import DOG, ROBOT, TRACKED_POSES, ProbeNet
 LANDMARKS = ("dog", "mat", "robot")
 _LANDMARK_FACTS = 5  # logit that it is there, x, y [m], cosine and sine of where it faces
 _OCTAVES = (0.75, 1.5, 3.0, 6.0)
-FEATURES = 3 + 4 * len(_OCTAVES) + len(LANDMARKS) * (5 + 4 * len(_OCTAVES))
+PLACE = 3 + 4 * len(_OCTAVES)  # numbers that tell whether a thing is there and where: the first is how sure that is, the next two are x and y, times that
+FEATURES = PLACE + len(LANDMARKS) * (PLACE + 2)
 
 
 class Grounder(nn.Module):
@@ -81,7 +82,7 @@ class Grounder(nn.Module):
 
 def sights_width(things: int) -> int:
     """Numbers that `sights` gives of a frame with so many things."""
-    return things * (3 + 4 * len(_OCTAVES)) + TRACKED_POSES
+    return things * PLACE + TRACKED_POSES
 
 
 @torch.no_grad()
@@ -95,7 +96,7 @@ def sights(tracker: ProbeNet, start: torch.Tensor) -> torch.Tensor:
 
 
 def _where(logit: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:
-    """Logit [B] and place [B, 2] -> [B, 3 + 4 * octaves]: what is not there has no place."""
+    """Logit [B] and place [B, 2] -> [B, PLACE]: what is not there has no place."""
     sure = logit.sigmoid()[:, None]
     angles = (xy[:, :, None] * torch.tensor(_OCTAVES, device=xy.device)).flatten(1)
     return torch.cat([sure, sure * xy, sure * angles.sin(), sure * angles.cos()], -1)

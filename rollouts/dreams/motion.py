@@ -150,6 +150,11 @@ class MotionCodec(nn.Module):
         return latents.view(b, t, *start.shape[1:])
 
     @torch.no_grad()
+    def seen(self, codes: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+        """Codes [B, T, Z, 1, 1] as their pictures are read: what an onlooker sees of them, where the decoder was not exact."""
+        return self.encode(self.decode(codes, start), start)
+
+    @torch.no_grad()
     def still(self, start: torch.Tensor, frames: int = 12) -> torch.Tensor:
         """start [B, C, h, w] -> codes [B, frames, Z, 1, 1] of a clip in which nothing moves."""
         return self.encode(start[:, None], start).expand(-1, frames, -1, -1, -1)

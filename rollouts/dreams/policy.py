@@ -23,7 +23,7 @@ from .probe import Probe, ProbeNet
 from .scenes import Renderer, RendererConfig, layout_config, tidy
 from .text import TextEncoder
 from .transformer import Context, TransformerConfig, VideoTransformer
-from .value_head import ValueHead, rollout_features, shared_noise
+from .value_head import ValueHead, shared_noise
 
 VALUE_DRAWS = 2
 IMAGINE_GUIDANCE = 2.0
@@ -147,7 +147,7 @@ class Policy:
             "layouts": layouts,
             "renderer": renderer,
             "idm": InverseDynamics(width=16),
-            "value_head": ValueHead(width=32, layer=0),
+            "value_head": ValueHead(width=32, layer=0, geometric=True),
             "probe": ProbeNet(entities=2 + len(OBJECTS), width=8),
         }
         return cls(parts, base_config(sampler=SamplerSettings(steps=2)))
@@ -194,7 +194,7 @@ class Policy:
         starts = start.repeat_interleave(n, 0)
         pictured = self.motion.decode(latents, starts)
         actions, _seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], pictured], 1))
-        values, successes = self.judge(latents, context.repeat(n))
+        values, successes = self.judge(latents, self.motion.encode(pictured, starts), context.repeat(n))
         return Plan(latents, pictured, actions, paths, verdicts, values, successes)
 
     @torch.no_grad()
@@ -234,14 +234,13 @@ class Policy:
         return actions, seen, np.stack(paths), verdicts
 
     @torch.no_grad()
-    def judge(self, latents: torch.Tensor, context: Context) -> tuple[np.ndarray, np.ndarray]:
-        """Preference scores and success probabilities [B] of rollouts [B, T, Z, 1, 1], each the mean of VALUE_DRAWS noises
-        that all rollouts share."""
+    def judge(self, latents: torch.Tensor, seen: torch.Tensor, context: Context) -> tuple[np.ndarray, np.ndarray]:
+        """Preference scores and success probabilities [B] of rollouts [B, T, Z, 1, 1] and what is seen of them (`MotionCodec.seen`), each the
+        mean of VALUE_DRAWS noises that all rollouts share."""
         scores, successes = [], []
         for noise in shared_noise(tuple(latents.shape[1:]), draws=VALUE_DRAWS):
             with autocast(self.device):
-                tokens = rollout_features(self.world_model, latents, context, layer=self.value_head.layer, noise=noise.to(latents.device))
-                success, score = self.value_head(tokens)
+                success, score = self.value_head(self.value_head.read(self.world_model, latents, seen, context, noise.to(latents.device)))
             scores.append(score.float())
             successes.append(success.float().sigmoid())
         return torch.stack(scores).mean(0).cpu().numpy(), torch.stack(successes).mean(0).cpu().numpy()

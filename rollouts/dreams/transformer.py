@@ -86,12 +86,14 @@ def uncells(tokens: torch.Tensor, shape: tuple[int, int, int, int], patch: int) 
 @dataclass
 class Context:
     """What the future stream needs of the context: per layer keys and values [B, heads, M, D / heads], a mask [B, M] that
-    is true where a token counts (None: all do), and the start frame's summary [B, D] (None without a start frame)."""
+    is true where a token counts (None: all do), and the start frame's summary [B, D] (None without a start frame). For the value head there is also
+    what grounder and tracker see in the start frame [B, FEATURES + sights_width] (None without a tracker)."""
 
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
     mask: torch.Tensor | None
     summary: torch.Tensor | None
+    seen: torch.Tensor | None = None
 
     def repeat(self, n: int) -> Context:
         """The same context for n rollouts each: B becomes B * n (views where B is 1)."""
@@ -101,7 +103,8 @@ class Context:
                 return None
             return x.expand(n, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(n, 0)
 
-        return Context([spread(k) for k in self.keys], [spread(v) for v in self.values], spread(self.mask), spread(self.summary))  # type: ignore[misc]
+        keys, values = [spread(key) for key in self.keys], [spread(value) for value in self.values]
+        return Context(keys, values, spread(self.mask), spread(self.summary), spread(self.seen))  # type: ignore[arg-type]
 
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -202,15 +205,18 @@ class VideoTransformer(nn.Module):
         mask = text_mask.clone()
         mask[:, 0] |= empty
         tokens = words
-        summary = None
+        summary = seen = None
         if self.config.start:
             assert start is not None
             flat = cells(start[:, None], self.config.start_patch)
             tokens = torch.cat([self.start_embed(flat) + self.start_position, words], 1)
             mask = torch.cat([mask.new_ones(len(mask), flat.shape[1]), mask], 1)
-            summary = self.start_summary(flat.flatten(1)) + self.goal(self.grounder.features(start, text, text_mask))
+            goal = self.grounder.features(start, text, text_mask)
+            summary = self.start_summary(flat.flatten(1)) + self.goal(goal)
             if self.config.things:
-                summary = summary + self.sight(sights(self.tracker, start))
+                things = sights(self.tracker, start)
+                summary = summary + self.sight(things)
+                seen = torch.cat([goal, things], -1)
         modulation = self.context_modulation[None].to(tokens.dtype)
         keys, values = [], []
         for block in self.blocks:
@@ -218,7 +224,7 @@ class VideoTransformer(nn.Module):
             keys.append(k)
             values.append(v)
         # Unpadded text, as when sampling, needs no mask; looking costs a device sync, so not while training.
-        return Context(keys, values, mask if self.training or not bool(mask.all()) else None, summary)
+        return Context(keys, values, mask if self.training or not bool(mask.all()) else None, summary, seen)
 
     def predict(self, x_t: torch.Tensor, t: torch.Tensor, context: Context, *, features_at: int | None = None) -> torch.Tensor:
         """The clean latents [B, T, C, h, w] that x_t [B, T, C, h, w] at noise level t [B] in 0..1 (1: pure noise) hides.

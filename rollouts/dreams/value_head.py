@@ -1,8 +1,10 @@
-"""The value head: success probability and preference score of a rollout, read from the world model's own features.
+"""The value head: success probability and preference score of a rollout, read from the world model's own features and from its geometry.
 
 The rollout is noised to a middle level and sent through the first blocks of the world model; both rollouts of a
 comparison use the same noise and level. A head on noisy early features judged pairs far better than one on clean latents
-in published work (see docs), and it needs no second backbone.
+in published work (see docs), and it needs no second backbone. What decides most comparisons is a few centimetres between
+robot and dog, though, which noise covers: how near they come, frame by frame, is computed from what the dream's pictures show
+(`geometry.py`) and read beside the features.
 """
 
 from __future__ import annotations
@@ -11,38 +13,48 @@ import torch
 from torch import nn
 
 from .flow import mix
+from .geometry import GEOMETRY, geometry
 from .transformer import Context, VideoTransformer
 
 NOISE_LEVEL = 0.35
 
 
 class ValueHead(nn.Module):
-    """`forward(tokens [B, N, D])` -> (success logit [B], preference score [B])."""
+    """`forward(tokens [B, N, D])` -> (success logit [B], preference score [B]); `read` gives the tokens.
 
-    def __init__(self, width: int = 256, layer: int = 4, queries: int = 4):
+    geometric: whether it reads geometry, for which the world model needs a tracker; heads up to version 7 do not.
+    """
+
+    def __init__(self, width: int = 256, layer: int = 4, queries: int = 4, geometric: bool = False):
         super().__init__()
-        self.settings = {"width": width, "layer": layer, "queries": queries}
+        self.settings = {"width": width, "layer": layer, "queries": queries, "geometric": geometric}
         self.layer = layer
+        self.geometric = geometric
         self.norm = nn.LayerNorm(width)
+        if geometric:
+            self.geometry = nn.Sequential(nn.Linear(GEOMETRY, width), nn.GELU(), nn.Linear(width, width))
         self.queries = nn.Parameter(torch.randn(queries, width) * 0.02)
         self.pool = nn.MultiheadAttention(width, 4, batch_first=True)
         self.body = nn.Sequential(nn.Linear(queries * width, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
         self.success = nn.Linear(width, 1)
         self.score = nn.Linear(width, 1)
 
+    def read(self, model: VideoTransformer, latents: torch.Tensor, seen: torch.Tensor, context: Context, noise: torch.Tensor) -> torch.Tensor:
+        """Tokens [B, N, D] of rollouts [B, T, C, h, w]: the world model's, of the rollouts noised with `noise` (broadcast: the same for
+        all) to `NOISE_LEVEL`, and, where the head is geometric, the geometry of what is `seen` of them (`MotionCodec.seen`) beside those, float32."""
+        t = torch.full((len(latents),), NOISE_LEVEL, device=latents.device)
+        tokens = model.predict(mix(latents, noise.expand_as(latents), t), t, context, features_at=self.layer)
+        return torch.cat([tokens.float(), geometry(seen, context)], -1) if self.geometric else tokens
+
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        normed = self.norm(tokens)
+        if self.geometric:
+            tokens, measured = tokens.split((tokens.shape[-1] - GEOMETRY, GEOMETRY), -1)
+            normed = self.norm(tokens) + self.geometry(measured)
+        else:
+            normed = self.norm(tokens)
         pooled, _ = self.pool(self.queries.expand(len(tokens), -1, -1), normed, normed, need_weights=False)
         hidden = self.body(pooled.flatten(1))
         return self.success(hidden)[:, 0], self.score(hidden)[:, 0]
-
-
-def rollout_features(
-    model: VideoTransformer, latents: torch.Tensor, context: Context, *, layer: int, noise: torch.Tensor, level: float = NOISE_LEVEL
-) -> torch.Tensor:
-    """Tokens [B, N, D] of rollouts [B, T, C, h, w] noised with `noise` (broadcast: the same for all) to `level`."""
-    t = torch.full((len(latents),), level, device=latents.device)
-    return model.predict(mix(latents, noise.expand_as(latents), t), t, context, features_at=layer)
 
 
 def shared_noise(shape: tuple[int, ...], *, draws: int = 1, seed: int = 20) -> torch.Tensor:

@@ -11,9 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from rollouts.dreams.policy import Policy
 
-# How much the dreams' disagreement counts on top of the dreamed failure rate (an unsure policy is worth a look), and how much the share
-# of dreams that the kinematic check rejects (a motion that the robot could not make is no plan, whatever it shows).
-SPREAD_WEIGHT = 0.25
+# How much the share of dreams counts that the kinematic check rejects: a motion that the robot could not make is no plan, whatever it shows.
 REJECTED_WEIGHT = 0.25
 
 
@@ -26,6 +24,7 @@ class Evidence:
     contact   share of dreams in which the robot touches the dog (by the probe, from pixels).
     rejected  share of dreams that the kinematic check rejected.
     failure   mean over dreams of 1 - success * (no contact): the dreamed failure rate.
+    best      the largest success * (no contact) of a dream.
     dreams    how many.
     """
 
@@ -34,12 +33,16 @@ class Evidence:
     contact: float
     rejected: float
     failure: float
+    best: float
     dreams: int
 
     @property
     def objective(self) -> float:
-        """0 (surely succeeds) .. 1 (surely fails): the dreamed failure rate, plus shares of the dreams' disagreement and of those rejected."""
-        return float(min(1.0, max(0.0, self.failure + SPREAD_WEIGHT * self.spread + REJECTED_WEIGHT * self.rejected)))
+        """0 (some dream surely succeeds) .. 1 (none does): how likely even the best dream fails, plus a share of those rejected.
+
+        One bad dream of four is one draw; where no dream is good the policy does not know how (docs/studio.md has what tells real failures).
+        """
+        return float(min(1.0, max(0.0, 1 - self.best + REJECTED_WEIGHT * self.rejected)))
 
     def to_dict(self) -> dict[str, Any]:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
@@ -67,6 +70,7 @@ def evidence_of(*, successes: Sequence[float], accepted: Sequence[bool], contact
         contact=float(contact.mean()),
         rejected=float(1 - np.asarray(accepted, dtype=float).mean()),
         failure=float(failure.mean()),
+        best=float(1 - failure.min()),
         dreams=len(success),
     )
 

@@ -6,7 +6,6 @@ factors instead of returning one failure a hundred times.
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,8 @@ from rollouts.worlds.household.tasks import train_targets
 
 ELITES = 4
 EXPLORE = 0.3
+# Below this objective a start frame is no failure and is not proposed: of 200 drawn uniformly, 0.23 of those below really failed and 0.76 of the others.
+FAILING = 0.1
 PROMPTS = {"go": "go to the {x}", "bring": "bring the {x} to the mat"}
 MAX_SEED = 2**31 - 1
 
@@ -121,23 +122,15 @@ class Search:
         return Genome(genome.prompt, scene_factors.validate(changed), self._seed())
 
 
-def best_per_cell(tried: Iterable[Tried], count: int, floor: float = 0.0) -> list[Tried]:
-    """The `count` worst dreams with diversity: first the worst of every cell, then the second of every cell, and so on.
+def worst_finds(tried: Iterable[Tried], count: int, floor: float = 0.0) -> list[Tried]:
+    """At most `count` finds, worst first among equals: the worst of every cell, then the worst of what is left, at most `ELITES` of a cell.
 
-    floor: genomes below this objective are no failures and never proposed.
+    floor: genomes below this objective are no failures and never proposed, so that no place is spent on a cell in which nothing fails.
     """
     cells: dict[str, list[Tried]] = defaultdict(list)
-    for one in tried:
-        if one.objective >= floor:
+    for one in sorted(tried, reverse=True):
+        if one.objective >= floor and len(cells[one.genome.cell]) < ELITES:
             cells[one.genome.cell].append(one)
-    picked: list[Tried] = []
-    for rank in range(max(map(len, cells.values()), default=0)):
-        layer = [nth for group in cells.values() if (nth := _nth_largest(group, rank)) is not None]
-        picked += sorted(layer, reverse=True)[: count - len(picked)]
-        if len(picked) >= count:
-            break
-    return picked
-
-
-def _nth_largest(group: list[Tried], rank: int) -> Tried | None:
-    return heapq.nlargest(rank + 1, group)[rank] if rank < len(group) else None
+    first = sorted((group[0] for group in cells.values() if group), reverse=True)
+    others = sorted((one for group in cells.values() for one in group[1:]), reverse=True)
+    return [*first, *others][:count]

@@ -38,7 +38,8 @@ class MiningCandidate(models.Model):
 
     cell      the factors that diversity is kept over, as one string ("dog=lying|dog_place=on_path|...").
     objective 0 (the policy surely succeeds) .. 1 (it surely fails).
-    evidence  {"success": mean, "spread": sd, "contact": dreamed contact rate, "rejected": rate, "dreams": n}.
+    evidence  {"success": mean, "spread": sd, "contact": dreamed contact rate, "rejected": rate, "failure": rate, "best": best dream's success,
+              "dreams": n}.
     world_spec as on StartFrame, so that the candidate can be replayed in physics.
     real      outcome of the replay in physics: {"success": bool, "dog_contact": bool, ...}; null until verified.
     """

@@ -18,7 +18,7 @@ from core.media import blob_bytes, blob_store
 from rollouts import closed_loop
 from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
-from rollouts.mining import Genome, Search, Tried, assess, best_per_cell
+from rollouts.mining import FAILING, Genome, Search, Tried, assess, worst_finds
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
 from rollouts.selectors.mining import run_figures
 from rollouts.services.acts import submit_act
@@ -39,8 +39,6 @@ MIN_DREAMS = 2
 MAX_DREAMS = 16
 # What a person who says nothing else gets.
 START = {"budget": 96, "dreams": 4}
-# Below this a start frame is no failure and is not proposed.
-PROPOSE_FLOOR = 0.35
 PROPOSALS = 24
 STRIP_EVERY = 3
 MAX_DECISIONS = 200
@@ -125,7 +123,7 @@ def mining_run(
                 say(text)
     finally:
         world.close()
-    proposed = best_per_cell(search.tried, PROPOSALS, floor=PROPOSE_FLOOR)
+    proposed = worst_finds(search.tried, PROPOSALS, floor=FAILING)
     with _fence(ctx):
         ids = [rows[_key(one.genome)].pk for one in proposed]
         MiningCandidate.objects.filter(pk__in=ids).update(state=MiningCandidate.State.PROPOSED)

@@ -10,6 +10,7 @@ import torch
 
 from rollouts.dreams import weights
 from rollouts.dreams.codec import Codec
+from rollouts.dreams.geometry import GEOMETRY
 from rollouts.dreams.grounding import Grounder
 from rollouts.dreams.idm import InverseDynamics
 from rollouts.dreams.motion import MotionCodec, MotionConfig
@@ -124,10 +125,10 @@ def test_twins_share_their_start(clips):
 
 
 def test_the_value_head_learns_and_is_measured(clips):
-    model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1)).eval()
-    data = value_data(model, clips, 48, layer=0, seed=0)
     torch.manual_seed(0)
-    head = ValueHead(width=32, layer=0)
+    model = VideoTransformer(TransformerConfig(width=32, layers=2, heads=1, things=14, tracker_width=8)).eval()
+    head = ValueHead(width=32, layer=0, geometric=True)
+    data = value_data(head, model, MotionCodec(MotionConfig(width=16, layers=1, tracker_width=8)), clips, 48, seed=0)
     figures = value_figures(train_value_head(head, data, steps=120, batch=32, lr=2e-3), data)
     assert figures["pair_accuracy"] > 0.6
     assert 0 <= figures["ece"] <= 1
@@ -170,14 +171,14 @@ def test_dreams_are_played_in_the_world(monkeypatch):
 
 def test_a_value_head_learns_from_dreams_and_from_demonstrations(clips):
     policy = Policy.tiny()
-    dreams = dream_data(policy, dream_specs(4), layer=0, patience=2)
-    assert dreams.features.shape == (16, 12, 32)
+    dreams = dream_data(policy.value_head, policy, dream_specs(4), patience=2)
+    assert dreams.features.shape == (16, 12, 32 + GEOMETRY)
     assert ((dreams.target >= 0) & (dreams.target <= 1)).all()
-    demonstrations = value_data(policy.world_model, clips, 24, layer=0, seed=0)
+    demonstrations = value_data(policy.value_head, policy.world_model, policy.motion, clips, 24, seed=0)
     both = joined(demonstrations, dreams)
     assert len(both.features) == len(both.target) == len(both.frozen) == len(both.twin) == 40
     assert (both.twin[24:] // 4 == torch.arange(24, 40) // 4).all(), "a dream's twin is of its own frame"
-    head = train_value_head(ValueHead(width=32, layer=0), both, steps=4, batch=8)
+    head = train_value_head(ValueHead(width=32, layer=0, geometric=True), both, steps=4, batch=8)
     worth = torch.tensor([0.0, 1.0, 0.5, 0.5] * 4)
     assert dream_figures(head, replace(dreams, target=worth))["dream_pairs"] == 4 * 5
 

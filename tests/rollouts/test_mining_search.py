@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rollouts import factors
-from rollouts.mining import Genome, Search, Tried, assess, best_per_cell, dreamed_contact, evidence_of
+from rollouts.mining import Genome, Search, Tried, assess, dreamed_contact, evidence_of, worst_finds
 from rollouts.mining.evidence import REJECTED_WEIGHT
 
 
@@ -51,8 +51,18 @@ def test_proposals_take_the_worst_of_each_cell_first():
         return Tried(objective, Genome("wave", scene, int(objective * 1000)))
 
     pool = [tried(0.9, "lying"), tried(0.8, "lying"), tried(0.7, "lying"), tried(0.5, "walking"), tried(0.05, "following")]
-    assert [one.objective for one in best_per_cell(pool, 3, floor=0.1)] == [0.9, 0.5, 0.8]
-    assert best_per_cell([], 3) == []
+    assert [one.objective for one in worst_finds(pool, 3, floor=0.1)] == [0.9, 0.5, 0.8]
+    assert worst_finds([], 3) == []
+
+
+def test_proposals_spend_no_more_on_a_cell_than_the_archive_keeps():
+    def tried(objective: float, dog: str) -> Tried:
+        scene = {"dog": dog, "dog_place": "on_path", "clutter": 0, "light": "dim"}
+        return Tried(objective, Genome("wave", scene, int(objective * 1000)))
+
+    pool = [*(tried(0.9 - i / 100, "lying") for i in range(9)), tried(0.3, "walking"), tried(0.2, "walking")]
+    found = worst_finds(pool, 20)
+    assert [one.objective for one in found] == pytest.approx([0.9, 0.3, 0.89, 0.88, 0.87, 0.2])
 
 
 def test_an_unknown_strategy_is_refused():
@@ -92,12 +102,15 @@ def test_assessing_looks_for_the_dog_in_the_start_frame(monkeypatch):
     assert (without.evidence.contact, with_dog.evidence.contact) == (0.0, 1.0)
 
 
-def test_evidence_counts_contact_as_failure_and_adds_doubt():
+def test_evidence_counts_contact_as_failure_and_the_best_dream_decides():
     evidence = evidence_of(successes=[0.9, 0.9, 0.5], accepted=[True, True, False], contacts=[False, True, False])
     assert evidence.contact == pytest.approx(1 / 3)
     assert evidence.rejected == pytest.approx(1 / 3)
     assert evidence.failure == pytest.approx((0.1 + 1.0 + 0.5) / 3)
-    assert evidence.failure < evidence.objective <= 1
+    assert evidence.best == pytest.approx(0.9)
+    assert evidence.objective == pytest.approx(0.1 + REJECTED_WEIGHT / 3)
+    doomed = evidence_of(successes=[0.9, 0.9, 0.1], accepted=[True] * 3, contacts=[True, True, False])
+    assert doomed.objective == pytest.approx(0.9)
 
 
 def test_dreams_that_the_kinematic_check_rejects_make_a_start_frame_worse():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,8 +11,14 @@ from training.learn.value_refresh import ValueHeadSettings, extract, fit_scale, 
 CONFIG = TransformerConfig(frames=4, patch=2, channels=2, grid=4, width=32, layers=2, heads=2, text_width=6, text_tokens=8, start_channels=2, start_grid=4)
 
 
-def still(start):
-    return start[:, None].expand(-1, 4, -1, -1, -1)
+class Motion:
+    """Latents that are their own pictures."""
+
+    def still(self, start):
+        return start[:, None].expand(-1, 4, -1, -1, -1)
+
+    def seen(self, codes, start):
+        return codes
 
 
 def encode_text(prompts):
@@ -52,13 +60,13 @@ def parts():
     return ValueHead(width=32, layer=1).eval(), network
 
 
-SETTINGS = ValueHeadSettings(steps=60, batch=16, learning_rate=3e-3, folds=3, noise_draws=2)
+SETTINGS = ValueHeadSettings(steps=60, batch=16, learning_rate=3e-3, pull=0.0, folds=3, noise_draws=2)
 
 
 def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_before():
     head, network = parts()
     data, text = judged_data()
-    _, report = refresh(head, network, data, text, SETTINGS, still)
+    _, report = refresh(head, network, data, text, SETTINGS, Motion())
     after = report["after"]
     assert after["pairs"] == 21
     assert after["pair_accuracy"]["value"] > 0.9
@@ -70,16 +78,16 @@ def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_befo
 def test_the_head_of_a_loaded_policy_which_is_frozen_learns_as_well():
     head, network = parts()
     data, text = judged_data()
-    _, report = refresh(head.requires_grad_(False), network, data, text, SETTINGS, still)
+    _, report = refresh(head.requires_grad_(False), network, data, text, SETTINGS, Motion())
     assert report["after"]["pair_accuracy"]["value"] > 0.9
 
 
 def test_a_frozen_clip_does_not_win():
     head, network = parts()
     data, text = judged_data()
-    new, report = refresh(head, network, data, text, SETTINGS, still)
+    new, report = refresh(head, network, data, text, SETTINGS, Motion())
     assert report["after"]["beats_frozen"]["value"] > 0.9
-    features = extract(network, head.layer, data, text, SETTINGS, still)
+    features = extract(head, network, data, text, SETTINGS, Motion())
     movers = list(range(0, 48, 2))
     assert (scores(new, features.clip[:, movers])[1] > scores(new, features.frozen[:, movers])[1]).float().mean() > 0.9
 
@@ -88,12 +96,26 @@ def test_the_old_head_is_left_alone_and_the_result_repeats():
     head, network = parts()
     data, text = judged_data()
     kept = {name: value.clone() for name, value in head.state_dict().items()}
-    one, _ = refresh(head, network, data, text, SETTINGS, still)
-    two, _ = refresh(head, network, data, text, SETTINGS, still)
+    one, _ = refresh(head, network, data, text, SETTINGS, Motion())
+    two, _ = refresh(head, network, data, text, SETTINGS, Motion())
     for name, value in head.state_dict().items():
         torch.testing.assert_close(value, kept[name])
     for name, value in one.state_dict().items():
         torch.testing.assert_close(value, two.state_dict()[name], rtol=0, atol=0)
+
+
+def test_few_choices_are_held_to_the_parent_and_many_are_heard():
+    head, network = parts()
+    data, text = judged_data()
+
+    def moved(settings):
+        new, _ = refresh(head, network, data, text, settings, Motion())
+        return sum(float((new.state_dict()[name] - value).square().sum()) for name, value in head.state_dict().items() if not name.startswith("score"))
+
+    free, held = moved(SETTINGS), moved(replace(SETTINGS, pull=1000.0))
+    assert held < 0.1 * free
+    data.judgements = data.judgements * 20
+    assert moved(replace(SETTINGS, pull=1000.0)) > 2 * held
 
 
 def test_pairs_of_one_start_frame_share_a_fold():
@@ -105,7 +127,7 @@ def test_a_head_without_choices_is_unchanged():
     head, network = parts()
     data, text = judged_data()
     data.judgements = []
-    new, report = refresh(head, network, data, text, SETTINGS, still)
+    new, report = refresh(head, network, data, text, SETTINGS, Motion())
     assert report["after"]["pair_accuracy"] is None
     for name, value in head.state_dict().items():
         torch.testing.assert_close(value, new.state_dict()[name])

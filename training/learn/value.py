@@ -28,11 +28,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from rollouts.dreams import weights
-from rollouts.dreams.motion import codes_between
+from rollouts.dreams.geometry import GEOMETRY, geometry, touched
+from rollouts.dreams.motion import MotionCodec, codes_between
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.precision import autocast
 from rollouts.dreams.transformer import VideoTransformer
-from rollouts.dreams.value_head import ValueHead, rollout_features, shared_noise
+from rollouts.dreams.value_head import ValueHead, shared_noise
 
 from .clips import Clips, clip_text, load_clips
 from .evaluate import EpisodeSpec
@@ -44,6 +45,7 @@ GAMMA = 0.93
 DREAM_SEED = 600_000_000  # of episodes whose frames are dreamed from, far from those of pretraining, replay and evaluations
 DREAMS_EACH = 4
 FROZEN_SHARE = 0.1
+BLIND_SHARE = 0.3  # of a batch whose world model features are not shown, so that geometry is learned from, too
 NOISE_DRAWS = 4
 
 
@@ -73,7 +75,7 @@ def clip_values(clips: Clips, starts: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def value_data(model: VideoTransformer, clips: Clips, count: int, *, layer: int, seed: int, batch: int = 64) -> ValueData:
+def value_data(head: ValueHead, model: VideoTransformer, motion: MotionCodec, clips: Clips, count: int, *, seed: int, batch: int = 64) -> ValueData:
     """`count` clips (an even number): half of them random, half twins."""
     assert clips.latents is not None
     generator = torch.Generator().manual_seed(seed)
@@ -96,7 +98,7 @@ def value_data(model: VideoTransformer, clips: Clips, count: int, *, layer: int,
         text, mask = clip_text(clips, part, model.config.text_tokens, plan=0.0, generator=generator)
         with autocast(clips.device):
             context = model.encode_context(start, text, mask)
-            tokens = rollout_features(model, future, context, layer=layer, noise=noises[index % NOISE_DRAWS])
+            tokens = head.read(model, future, motion.seen(future, start), context, noises[index % NOISE_DRAWS])
         features.append(tokens.half())
     return ValueData(torch.cat(features), target, frozen, twin)
 
@@ -112,9 +114,10 @@ def dream_specs(count: int) -> list[EpisodeSpec]:
 
 
 @torch.no_grad()
-def dream_data(policy: Policy, specs: list[EpisodeSpec], *, layer: int, patience: int = 40) -> ValueData:
-    """Dreams of these episodes, DREAMS_EACH of a frame, worth what a clip is: 0 where the dog is touched or a careful demonstrator does not
-    finish within `patience` steps, else GAMMA ** (steps it needs). A dream's twin is another one of its frame."""
+def dream_data(head: ValueHead, policy: Policy, specs: list[EpisodeSpec], *, patience: int = 40) -> ValueData:
+    """Dreams of these episodes, DREAMS_EACH of a frame, worth what a clip is: 0 where the dog is touched, in the world or before the eyes of
+    whoever sees the dream, or a careful demonstrator does not finish within `patience` steps, else GAMMA ** (steps it needs). A dream's twin
+    is another one of its frame."""
 
     def tell(done: int, total: int) -> None:
         if done % 80 == 0:
@@ -123,14 +126,18 @@ def dream_data(policy: Policy, specs: list[EpisodeSpec], *, layer: int, patience
     played = list(executed_dreams(policy, specs, DREAMS_EACH, lead=8, patience=patience, progress=tell))
     target = torch.tensor([0.0 if one.touched or one.steps_left is None else GAMMA**one.steps_left for one in played])
     noises = shared_noise(policy.world_model.config.latent_shape, draws=NOISE_DRAWS)
-    features = []
+    features, shown = [], []
     for first in range(0, len(played), 64):
         part = played[first : first + 64]
-        context = policy.context(torch.stack([one.start for one in part]), [one.prompt for one in part])
+        starts = torch.stack([one.start for one in part])
+        context = policy.context(starts, [one.prompt for one in part])
         with autocast(policy.device):
             latents = torch.stack([one.latents for one in part])
-            features.append(rollout_features(policy.world_model, latents, context, layer=layer, noise=noises[first // 64 % NOISE_DRAWS]).half())
+            seen = policy.motion.seen(latents, starts)
+            features.append(head.read(policy.world_model, latents, seen, context, noises[first // 64 % NOISE_DRAWS]).half())
+        shown.append(touched(geometry(seen, context)))
     twin = torch.arange(len(played)).view(-1, DREAMS_EACH).roll(-1, 1).flatten()
+    target = torch.where(torch.cat(shown), 0.0, target)
     return ValueData(torch.cat(features), target, torch.zeros(len(played), dtype=torch.bool), twin)
 
 
@@ -157,7 +164,7 @@ def twin_starts(clips: Clips) -> tuple[torch.Tensor, torch.Tensor]:
 def value_loss(head: ValueHead, features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of success plus Bradley-Terry over all pairs of the batch whose targets differ, plus the same over twins: rows
     i and B/2 + i."""
-    success, score = head(features.float())
+    success, score = head(features)
 
     def preference(a: torch.Tensor, b: torch.Tensor, gap: torch.Tensor) -> torch.Tensor:
         differ = (gap.abs() > 0.05).float()
@@ -169,7 +176,7 @@ def value_loss(head: ValueHead, features: torch.Tensor, target: torch.Tensor) ->
 
 
 def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int = 64, lr: float = 5e-4, seed: int = 0) -> ValueHead:
-    """Returns the moving average of the head's weights."""
+    """Trains a geometric head. Returns the moving average of the head's weights."""
     average = copy.deepcopy(head).requires_grad_(False)
     optimiser = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 50) * max(0.02, 1 - step / steps))
@@ -177,7 +184,9 @@ def train_value_head(head: ValueHead, data: ValueData, *, steps: int, batch: int
     for step in range(steps):
         pick = torch.randint(len(data.target), (batch // 2,), generator=generator)
         pick = torch.cat([pick, data.twin[pick]])
-        loss = value_loss(head, data.features[pick], data.target[pick])
+        features = data.features[pick].float()
+        features[..., :-GEOMETRY] *= torch.rand(batch, 1, 1, generator=generator) > BLIND_SHARE
+        loss = value_loss(head, features, data.target[pick])
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -242,16 +251,16 @@ def main() -> None:
     parser.add_argument("--dreams", type=int, default=0, metavar="K", help="start frames to dream from and to play the dreams of, besides")
     options = parser.parse_args()
     model = weights.load_part(options.weights, "world_model")
-    codec = weights.load_part(options.weights, "codec")
+    codec, motion = (weights.load_part(options.weights, name) for name in ("codec", "motion"))
     words = clause_table(options.clauses)
     train, held = split_shards(options.data)
     torch.manual_seed(0)
-    head = ValueHead(width=model.config.width, layer=model.config.layers * 2 // 3 - 1)  # type: ignore[union-attr, operator]
+    head = ValueHead(width=model.config.width, layer=model.config.layers * 2 // 3 - 1, geometric=True)  # type: ignore[union-attr, operator]
     sets = []
     for shards, count, seed in ((train[-options.max_shards :], options.count, 1), (held, 1500, 2)):
         clips = load_clips(shards, words, model.config.frames)  # type: ignore[union-attr, arg-type]
         clips.encode(codec)
-        sets.append(value_data(model, clips, count, layer=head.layer, seed=seed))  # type: ignore[arg-type]
+        sets.append(value_data(head, model, motion, clips, count, seed=seed))  # type: ignore[arg-type]
         del clips
     fresh = copy.deepcopy(head)
     average = train_value_head(head, sets[0], steps=options.steps)
@@ -261,9 +270,9 @@ def main() -> None:
         specs = dream_specs(options.dreams)
         unseen = len(specs) // 8
         policy = Policy.load(options.weights)
-        held_out = dream_data(policy, specs[:unseen], layer=head.layer)
+        held_out = dream_data(head, policy, specs[:unseen])
         print(json.dumps(dream_figures(average, held_out)))
-        both = joined(sets[0], dream_data(policy, specs[unseen:], layer=head.layer))
+        both = joined(sets[0], dream_data(head, policy, specs[unseen:]))
         average = train_value_head(fresh, both, steps=options.steps)
         print(json.dumps(value_figures(average, sets[1]) | dream_figures(average, held_out)))
         weights.save_part(options.weights, "value_head", average)

@@ -12,14 +12,14 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rollouts.dreams.transformer import VideoTransformer
-from rollouts.dreams.value_head import ValueHead, rollout_features, shared_noise
+from rollouts.dreams.value_head import ValueHead, shared_noise
 from training.learn.batches import draw, generator_for
 from training.learn.bradley_terry import expected_calibration_error, rao_kupper_nll
 from training.learn.policy_flow import PolicyFlow
@@ -31,6 +31,8 @@ from training.learn.statistics import wilson
 class ValueHeadSettings:
     """What the refresh may be told.
 
+    pull           holds the weights to the parent's, as a Gaussian prior: its share of the loss falls with the number of pairs. A few hundred
+                   choices know less of the world than the parent's head, and would be learned by heart.
     noise_draws    feature sets per clip; training sees them in turn, judging averages over them.
     frozen_weight  of the loss that says that a clip chosen by a person beats its own start frame standing still:
                    many video rewards prefer a frozen clip.
@@ -39,8 +41,8 @@ class ValueHeadSettings:
 
     steps: int = 200
     batch: int = 48
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.05
+    learning_rate: float = 1e-4
+    pull: float = 100.0
     noise_draws: int = 4
     success_weight: float = 0.5
     frozen_weight: float = 0.3
@@ -73,17 +75,26 @@ class Features:
     frozen: Tensor
 
 
-Still = Callable[[Tensor], Tensor]  # start latents [B, C, h, w] -> latents [B, T, ...] of rollouts that stand still
+class Motion(Protocol):
+    """What is needed of `rollouts.dreams.motion.MotionCodec`. start: latents [B, C, h, w]."""
+
+    def still(self, start: Tensor) -> Tensor:
+        """Latents [B, T, ...] of rollouts in which nothing moves."""
+        ...
+
+    def seen(self, codes: Tensor, start: Tensor) -> Tensor:
+        """Latents of rollouts, as their pictures are read."""
+        ...
 
 
 @torch.no_grad()
 def extract(
+    head: ValueHead,
     network: VideoTransformer,
-    layer: int,
     data: PreferenceData,
     text: TextTable,
     settings: ValueHeadSettings,
-    still: Still,
+    motion: Motion,
     *,
     batch: int = 32,
     tick: Callable[[int, int], None] | None = None,
@@ -99,8 +110,9 @@ def extract(
         part = slice(start, start + batch)
         starts = data.start_NCHW[part]
         context = flow.encode_context(starts, text.rows(data.prompts[part]))
-        for held, latents in ((clips, data.latents_NTCHW[part]), (frozen, still(starts))):
-            held.append(torch.stack([rollout_features(network, latents, context, layer=layer, noise=noise[None]) for noise in noise_K]))
+        for held, latents in ((clips, data.latents_NTCHW[part]), (frozen, motion.still(starts))):
+            seen = motion.seen(latents, starts)
+            held.append(torch.stack([head.read(network, latents, seen, context, noise[None]) for noise in noise_K]))
     return Features(torch.cat(clips, 1), torch.cat(frozen, 1))
 
 
@@ -118,17 +130,13 @@ def fit(
 ) -> float:
     """Train the head in place; returns the fitted theta of ties.
 
-    Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, and chosen clips over frozen ones.
+    Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, chosen clips over frozen ones, and the pull to where the
+    head began (L2-SP: Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks").
     """
     head.requires_grad_(True)  # a policy freezes its parts when it loads them
     log_theta = nn.Parameter(torch.tensor(0.3))
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": head.parameters(), "weight_decay": settings.weight_decay},
-            {"params": [log_theta], "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-    )
+    optimizer = torch.optim.Adam([*head.parameters(), log_theta], lr=settings.learning_rate)
+    parent = [weight.detach().clone() for weight in head.parameters()]
     pairs = [i for i, row in enumerate(judgements) if row["answer"] in ("a", "b", "tie")]
     flagged = [(row[f"{s}"], bool(row[f"success_{s}"]), row["weight"]) for row in judgements for s in "ab" if row[f"success_{s}"] is not None]
     draws = features.clip.shape[0]
@@ -158,6 +166,8 @@ def fit(
             loss = loss + settings.success_weight * (weight * bce).sum() / weight.sum().clamp_min(1e-6)
         if not loss.requires_grad:
             break
+        moved = sum((weight - before).square().sum() for weight, before in zip(head.parameters(), parent, strict=True))
+        loss = loss + settings.pull / max(len(pairs), 1) * moved
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -252,7 +262,7 @@ def refresh(
     data: PreferenceData,
     text: TextTable,
     settings: ValueHeadSettings,
-    still: Still,
+    motion: Motion,
     *,
     tick: Callable[[int, int, str], None] | None = None,
 ) -> tuple[ValueHead, dict[str, Any]]:
@@ -261,7 +271,7 @@ def refresh(
     Args:
         head: the parent's; it is the starting point and is not changed.
         network: the child's world model, whose features the new head reads.
-        still: latents of rollouts in which nothing moves.
+        motion: of the policy.
         tick: called with (done, total, text); may raise to cancel.
 
     Returns:
@@ -270,7 +280,7 @@ def refresh(
     tell = tick or (lambda done, total, text: None)
     network.train(False)
     total = settings.folds + 2
-    features = extract(network, head.layer, data, text, settings, still, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
+    features = extract(head, network, data, text, settings, motion, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
     before, after = Judged(), Judged()
     seen = [row for row in data.judgements if not row.get("mirrored")]  # as people saw them: only these are judged on
     judge(head, features, seen, before)

@@ -104,7 +104,7 @@ def run_value_head(row: Round, settings: RoundSettings, ctx: JobContext) -> dict
         data,
         TextTable(text_encoder(policy), data.prompts),
         ValueHeadSettings.from_dict(settings.value_head),
-        policy.motion.still,
+        policy.motion,
         tick=lambda done, total, text: ctx.progress(done, total, text),
     )
     save_part(directory, "value_head", head)

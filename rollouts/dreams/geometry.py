@@ -1,0 +1,101 @@
+"""What a dream's codes say of distances, frame by frame: how near the robot comes to the dog, how far it is from what it was asked for, what it carries.
+
+Everything is computed from what the world model sees in the start frame (`Context.seen`: tracker and grounder) and from the dreamed moves. Nothing
+is learned here; what of it is good or bad, the value head learns.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .grounding import FEATURES, LANDMARKS, PLACE
+from .motion import BODY, units
+from .probe import DOG, DOG_RADIUS, DOG_SPINE, ROBOT, ROBOT_RADIUS, TRACKED_POSES
+from .transformer import Context
+
+FAR = 2.0  # metres: of what is farther away, or not there, no more is said
+_SHARPNESS = (0.05, 0.15, 0.5)  # metres over which a distance counts as near
+_NEAR = 2 + len(_SHARPNESS)
+_MATCH = 0.3  # metres: the named thing is the one that stands about so near to where the text's thing was found
+
+GAP, NEAREST, LEFT, GAINED, TO_MAT = (index * _NEAR for index in range(5))
+"""Where each distance begins [m]: from the robot's rim to the dog's flank, the smallest of these so far, from the robot to what the text names, how much
+that has changed, from what the text names to the mat."""
+
+GEOMETRY = 5 * _NEAR + 13
+"""Numbers of a frame: the distances, then what was carried and pushed how far, the robot's step and the dog's way [m], whether the text names something
+that is there, whether there is a dog, and the robot's place, heading, arms and grip."""
+
+
+def geometry(latents: torch.Tensor, context: Context) -> torch.Tensor:
+    """Codes [B, T, Z, 1, 1] of dreams and their context -> float32 [B, T, GEOMETRY].
+
+    Raises ValueError where the world model of the context has no tracker (versions up to 6).
+    """
+    if context.seen is None:
+        raise ValueError("geometry needs a world model with a tracker")
+    moves = latents.float().flatten(2) * units((latents.shape[2] - BODY) // 2, latents.device)
+    named, mat, things, pose = _seen(context.seen.float(), moves.shape[-1])
+    shift = torch.cat([moves[..., None, :2], moves[..., None, 7:9], moves[..., BODY:].unflatten(-1, (-1, 2))], 2)
+    there, began = things[..., 0], things[..., 1:3]
+    xy = began[:, None] + shift * there[:, None, :, None]
+    robot, dog, objects = xy[:, :, ROBOT], xy[:, :, DOG], xy[:, :, 2:]
+
+    gap = _gap(robot, dog, _turned(pose[:, None, :2], moves[..., 9:11] + moves.new_tensor([1.0, 0.0])))
+    gap = torch.where(there[:, None, DOG] > 0.5, gap, FAR)
+    nearest = gap.cummin(1).values  # harm is not undone by walking on
+
+    away = (began[:, 2:] - named[:, None, 1:3]).norm(dim=-1)
+    own = there[:, 2:] * (-((away / _MATCH) ** 2)).exp() * named[:, :1]
+    own = (own / own.sum(1, keepdim=True).clamp(min=0.2))[:, None, :, None]
+    target = (objects * own).sum(2) + (1 - own.sum(2)) * named[:, None, 1:3]
+    asked = named[:, None, :1].expand(*gap.shape, 1)
+    left = torch.where(asked[..., 0] > 0.5, (robot - target).norm(dim=-1), FAR)
+    first = torch.where(asked[:, 0, 0] > 0.5, (began[:, ROBOT] - named[:, 1:3]).norm(dim=-1), FAR)
+    to_mat = torch.where(asked[..., 0] * mat[:, None, 0] > 0.5, (target - mat[:, None, 1:3]).norm(dim=-1), FAR)
+    carried = (shift[:, :, 2:] * own).sum(2).norm(dim=-1)
+    others = (shift[:, :, 2:].norm(dim=-1) * (1 - own[..., 0]) * there[:, None, 2:]).amax(-1)
+
+    path = torch.cat([began[:, None, ROBOT], robot], 1)
+    steps = path.diff(dim=1).norm(dim=-1)
+    distances = [near for distance in (gap, nearest, left, left - first[:, None], to_mat) for near in _near(distance)]
+    rest = [carried, others, steps, shift[:, :, DOG].norm(dim=-1), asked[..., 0], there[:, None, DOG].expand_as(gap)]
+    return torch.cat([torch.stack([*distances, *rest], -1), robot, moves[..., 2:7]], -1)
+
+
+def touched(measured: torch.Tensor) -> torch.Tensor:
+    """Whether the robot touches the dog somewhere in dreams of this geometry [B, T, GEOMETRY]: bool [B]."""
+    return measured[:, -1, NEAREST] < 0
+
+
+def _seen(seen: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`Context.seen` -> named [B, 3], mat [B, 3], things [B, E, 3]: presence, x and y; pose [B, TRACKED_POSES]."""
+    goal, sight = seen[:, :FEATURES], seen[:, FEATURES:]
+    mat = goal[:, PLACE:].unflatten(1, (len(LANDMARKS), -1))[:, LANDMARKS.index("mat")]
+    things = sight[:, :-TRACKED_POSES].unflatten(1, (-1, PLACE))
+    assert things.shape[1] == 2 + (width - BODY) // 2, "codes and tracker know the same things"
+
+    def place(found: torch.Tensor) -> torch.Tensor:
+        sure = found[..., :1]
+        return torch.cat([sure, found[..., 1:3] / sure.clamp(min=0.05)], -1)
+
+    return place(goal), place(mat), place(things), sight[:, -TRACKED_POSES:]
+
+
+def _turned(heading: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
+    """Directions [..., 2] turned by a cosine and a sine [..., 2], of length one."""
+    (c, s), (dc, ds) = heading.unbind(-1), turn.unbind(-1)
+    return torch.nn.functional.normalize(torch.stack([c * dc - s * ds, s * dc + c * ds], -1), dim=-1)
+
+
+def _gap(robot: torch.Tensor, dog: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
+    """Metres between the robot's rim and the dog's flank, as `probe.Reading.dog_gap`."""
+    offset = robot - dog
+    along = (offset * heading).sum(-1, keepdim=True).clamp(*DOG_SPINE)
+    return (offset - along * heading).norm(dim=-1) - ROBOT_RADIUS - DOG_RADIUS
+
+
+def _near(distance: torch.Tensor) -> list[torch.Tensor]:
+    """A distance in numbers about one: itself, how far it is beyond nothing, and how near at several scales."""
+    distance = distance.clamp(-FAR, FAR)
+    return [distance, distance.clamp(min=0).sqrt(), *((distance / scale).tanh() for scale in _SHARPNESS)]
