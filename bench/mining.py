@@ -21,7 +21,7 @@ from bench.common import ROOT, figure, write_results
 from bench.dreams import rate
 from rollouts import factors
 from rollouts.dreams.policy import Policy
-from rollouts.mining import FAILING, Search, Tried, assess, worst_finds
+from rollouts.mining import Search, Tried, assess, worst_finds
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
 
@@ -48,7 +48,7 @@ def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]
     mined = search(policy, "map_elites", options)
     uniform = search(policy, "uniform", options)
     searched = time.monotonic()
-    chosen = {"mined": worst_finds(mined.tried, options.episodes, floor=FAILING), "uniform": uniform.tried[: options.episodes]}
+    chosen = {"mined": worst_finds(mined.tried, options.episodes), "uniform": uniform.tried[: options.episodes]}
     played = {name: play(policy, tried, options.n) for name, tried in chosen.items()}
     figures: dict[str, dict[str, Any]] = {}
     for name, found in (("mined", mined), ("uniform", uniform)):
