@@ -39,13 +39,15 @@ def site(new_home):
     url = f"http://127.0.0.1:{front}"
     # Here also the database and the broker are someone else's, as in production.
     ours = Path(os.environ["DREAMFORK_HOME"])
-    administration = psycopg2.connect(servers.postgres_url(ours).replace("/dreamfork?", "/postgres?"))
+    database = os.environ.get("DATABASE_URL", servers.postgres_url(ours))  # a worker of xdist is told where the controller's servers are
+    broker = os.environ.get("REDIS_URL", servers.valkey_url(ours)).partition("?")[0]
+    administration = psycopg2.connect(database.replace("/dreamfork?", "/postgres?"))
     administration.autocommit = True
     administration.cursor().execute("CREATE DATABASE behind_nginx")
     administration.close()
     stack = Stack(
         home, DREAMFORK_URL=url, DREAMFORK_BEHIND_PROXY="true", DREAMFORK_X_ACCEL="true",
-        DATABASE_URL=servers.postgres_url(ours).replace("/dreamfork?", "/behind_nginx?"), REDIS_URL=f"{servers.valkey_url(ours)}?db=9",
+        DATABASE_URL=database.replace("/dreamfork?", "/behind_nginx?"), REDIS_URL=f"{broker}?db=9",
     )  # fmt: skip
     text = (ROOT / "docker" / "nginx.conf").read_text()
     for old, new in {

@@ -79,7 +79,7 @@ class Motion(Protocol):
     """What is needed of `rollouts.dreams.motion.MotionCodec`. start: latents [B, C, h, w]."""
 
     def still(self, start: Tensor) -> Tensor:
-        """Latents [B, T, ...] of rollouts in which nothing moves."""
+        """Latents [B, T, ...] of rollouts in which nothing moves; pictures of it are read the same."""
         ...
 
     def seen(self, codes: Tensor, start: Tensor) -> Tensor:
@@ -110,9 +110,9 @@ def extract(
         part = slice(start, start + batch)
         starts = data.start_NCHW[part]
         context = flow.encode_context(starts, text.rows(data.prompts[part]))
-        for held, latents in ((clips, data.latents_NTCHW[part]), (frozen, motion.still(starts))):
-            seen = motion.seen(latents, starts)
-            held.append(torch.stack([head.read(network, latents, seen, context, noise[None]) for noise in noise_K]))
+        latents, still = data.latents_NTCHW[part], motion.still(starts)
+        for held, codes, seen in ((clips, latents, motion.seen(latents, starts)), (frozen, still, still)):
+            held.append(torch.stack([head.read(network, codes, seen, context, noise[None]) for noise in noise_K]))
     return Features(torch.cat(clips, 1), torch.cat(frozen, 1))
 
 
