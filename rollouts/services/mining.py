@@ -72,7 +72,7 @@ def mining_run(
 
     1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` futures of each.
     2. Score by `rollouts.mining.Evidence`; store every try, so that the coverage map knows what was tried.
-    3. Propose the worst of each cell, up to `PROPOSALS`, with a strip of the worst dream as evidence.
+    3. Propose the worst finds (`worst_finds`), up to `PROPOSALS`, with a strip of the worst dream as evidence.
 
     A job that is started again after its worker died goes on with a fresh run; the old one keeps its tries.
 
