@@ -20,11 +20,11 @@ up: $(VENV)/installed
 	@sh docker/system-libraries.sh
 	@exec $(BIN)/python manage.py up $(UP)
 
-# Most tests run side by side, one worker per core. Those that start whole products come after the others: they wait more than they compute, so that
-# twice as many run at once. Ctrl-C reaches every worker, and each stops its products.
+# Most tests run side by side, one worker per core. Those that start whole products wait more than they compute: after the others, the ones that
+# kill products run beside the ones that drive a browser, and are heard when these have ended. Ctrl-C reaches both, and both stop their products.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 LAST := tests/chaos tests/e2e
+CHAOS_LOG := $(VENV)/tests-chaos.log
 
 test: $(VENV)/installed-dev
 	@sh docker/system-libraries.sh
@@ -32,8 +32,12 @@ ifdef T
 	$(PYTEST) $(T)
 else
 	@failed=0; \
-	$(PYTEST) -n logical --maxprocesses 8 $(SIDE_BY_SIDE) $(addprefix --ignore=,$(LAST)) || failed=1; \
-	$(PYTEST) -n 4 $(SIDE_BY_SIDE) $(LAST) || failed=1; \
+	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(LAST)) || failed=1; \
+	$(PYTEST) tests/chaos >$(CHAOS_LOG) 2>&1 & chaos=$$!; \
+	trap : INT; trap 'kill -INT $$chaos' TERM; \
+	$(PYTEST) tests/e2e || failed=1; \
+	wait $$chaos || failed=1; \
+	cat $(CHAOS_LOG); \
 	exit $$failed
 endif
 

@@ -41,16 +41,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Files with slow tests first, those with the longest timeouts before the others: xdist gives a file to one worker, and a slow one that comes
-    last is waited for by all."""
+    """Files with slow tests first: xdist gives a file to one worker, and a slow one that comes last is waited for by all."""
     if not hasattr(config, "workerinput"):
         return
-    longest: dict[Path, float] = {}
-    for item in items:
-        if item.get_closest_marker("slow"):
-            limit = item.get_closest_marker("timeout")
-            longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0] if limit else 1.0)
-    items.sort(key=lambda item: -longest.get(item.path, 0.0))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
