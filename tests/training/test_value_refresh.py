@@ -118,6 +118,11 @@ def test_few_choices_are_held_to_the_parent_and_many_are_heard():
     assert moved(replace(SETTINGS, pull=1000.0)) > 2 * held
 
 
+def test_a_negative_pull_is_refused():
+    with pytest.raises(ValueError, match="pull must not be negative, got -1"):
+        ValueHeadSettings.from_dict({"pull": -1})
+
+
 def test_pairs_of_one_start_frame_share_a_fold():
     assert {fold_of("7", 5, 0) for _ in range(3)} == {fold_of("7", 5, 0)}
     assert {fold_of(str(i), 5, 0) for i in range(60)} == {0, 1, 2, 3, 4}

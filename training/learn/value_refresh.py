@@ -53,6 +53,8 @@ class ValueHeadSettings:
         for name in ("steps", "batch", "learning_rate", "noise_draws"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if self.pull < 0:
+            raise ValueError(f"pull must not be negative, got {self.pull!r}")
         if self.folds < 2:
             raise ValueError(f"folds must be at least 2, got {self.folds!r}")
 
