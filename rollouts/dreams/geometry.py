@@ -1,6 +1,6 @@
 """What a dream's codes say of distances, frame by frame: how near the robot comes to the dog, how far it is from what it was asked for, what it carries.
 
-Everything is computed from what the world model sees in the start frame (`Context.seen`: tracker and grounder) and from the dreamed moves. Nothing
+Everything is computed from what the world model sees in the start frame (`Context.sights`: tracker and grounder) and from the dreamed moves. Nothing
 is learned here; what of it is good or bad, the value head learns.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from .grounding import FEATURES, LANDMARKS, PLACE
-from .motion import BODY, units
+from .motion import BODY, shifts, turned, units
 from .probe import DOG, DOG_RADIUS, DOG_SPINE, ROBOT, ROBOT_RADIUS, TRACKED_POSES
 from .transformer import Context
 
@@ -28,20 +28,20 @@ that is there, whether there is a dog, and the robot's place, heading, arms and 
 
 
 def geometry(latents: torch.Tensor, context: Context) -> torch.Tensor:
-    """Codes [B, T, Z, 1, 1] of dreams and their context -> float32 [B, T, GEOMETRY].
+    """Codes [B, T, Z, 1, 1] of dreams, or what is seen of them (`MotionCodec.seen`), and their context -> float32 [B, T, GEOMETRY].
 
     Raises ValueError where the world model of the context has no tracker (versions up to 6).
     """
-    if context.seen is None:
+    if context.sights is None:
         raise ValueError("geometry needs a world model with a tracker")
     moves = latents.float().flatten(2) * units((latents.shape[2] - BODY) // 2, latents.device)
-    named, mat, things, pose = _seen(context.seen.float(), moves.shape[-1])
-    shift = torch.cat([moves[..., None, :2], moves[..., None, 7:9], moves[..., BODY:].unflatten(-1, (-1, 2))], 2)
+    named, mat, things, pose = _places(context.sights.float())
+    shift = shifts(moves)
     there, began = things[..., 0], things[..., 1:3]
     xy = began[:, None] + shift * there[:, None, :, None]
     robot, dog, objects = xy[:, :, ROBOT], xy[:, :, DOG], xy[:, :, 2:]
 
-    gap = _gap(robot, dog, _turned(pose[:, None, :2], moves[..., 9:11] + moves.new_tensor([1.0, 0.0])))
+    gap = _gap(robot, dog, turned(pose[:, None, :2], moves))
     gap = torch.where(there[:, None, DOG] > 0.5, gap, FAR)
     nearest = gap.cummin(1).values  # harm is not undone by walking on
 
@@ -68,24 +68,17 @@ def touched(measured: torch.Tensor) -> torch.Tensor:
     return measured[:, -1, NEAREST] < 0
 
 
-def _seen(seen: torch.Tensor, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`Context.seen` -> named [B, 3], mat [B, 3], things [B, E, 3]: presence, x and y; pose [B, TRACKED_POSES]."""
-    goal, sight = seen[:, :FEATURES], seen[:, FEATURES:]
+def _places(sights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`Context.sights` -> named [B, 3], mat [B, 3], things [B, E, 3]: presence, x and y; pose [B, TRACKED_POSES]."""
+    goal, tracked = sights[:, :FEATURES], sights[:, FEATURES:]
     mat = goal[:, PLACE:].unflatten(1, (len(LANDMARKS), -1))[:, LANDMARKS.index("mat")]
-    things = sight[:, :-TRACKED_POSES].unflatten(1, (-1, PLACE))
-    assert things.shape[1] == 2 + (width - BODY) // 2, "codes and tracker know the same things"
+    things = tracked[:, :-TRACKED_POSES].unflatten(1, (-1, PLACE))
 
     def place(found: torch.Tensor) -> torch.Tensor:
         sure = found[..., :1]
         return torch.cat([sure, found[..., 1:3] / sure.clamp(min=0.05)], -1)
 
-    return place(goal), place(mat), place(things), sight[:, -TRACKED_POSES:]
-
-
-def _turned(heading: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-    """Directions [..., 2] turned by a cosine and a sine [..., 2], of length one."""
-    (c, s), (dc, ds) = heading.unbind(-1), turn.unbind(-1)
-    return torch.nn.functional.normalize(torch.stack([c * dc - s * ds, s * dc + c * ds], -1), dim=-1)
+    return place(goal), place(mat), place(things), tracked[:, -TRACKED_POSES:]
 
 
 def _gap(robot: torch.Tensor, dog: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:

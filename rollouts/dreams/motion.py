@@ -100,6 +100,17 @@ def codes_between(start: Places, then: Places) -> torch.Tensor:
     return torch.cat(parts, -1) / units(moved.shape[1] - 2, moved.device)
 
 
+def shifts(moves: torch.Tensor) -> torch.Tensor:
+    """How far each thing has moved by codes times `units` [..., Z]: metres [..., E, 2], robot and dog first."""
+    return torch.cat([moves[..., None, :2], moves[..., None, 7:9], moves[..., BODY:].unflatten(-1, (-1, 2))], -2)
+
+
+def turned(heading: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+    """Where the dog faces that faced `heading` [..., 2] in the start frame, by codes times `units` [..., Z]: a direction [..., 2] of length one."""
+    (c, s), (cos, sin) = heading.unbind(-1), (moves[..., 9:11] + moves.new_tensor([1.0, 0.0])).unbind(-1)
+    return F.normalize(torch.stack([c * cos - s * sin, s * cos + c * sin], -1), dim=-1)
+
+
 def mirrored(codes: torch.Tensor) -> torch.Tensor:
     """Codes [..., Z, 1, 1] of the same motion in a room that is turned over, left to right (x to -x): the left arm becomes the right one."""
     over = torch.ones(codes.shape[-3], 1, 1, device=codes.device)
@@ -178,18 +189,16 @@ class MotionCodec(nn.Module):
         more than what `Places` knows of places and the dog's heading: the rest can be seen in it. What no scene has is put right, such as a
         dreamed heading that is none: drawn as it is, it would be a blur."""
         raw = codes * units(self.config.objects, codes.device)
-        heading, turn = places.dog_heading, raw[:, 9:11] + raw.new_tensor([1.0, 0.0])
-        turned = torch.stack([heading[:, 0] * turn[:, 0] - heading[:, 1] * turn[:, 1], heading[:, 1] * turn[:, 0] + heading[:, 0] * turn[:, 1]], -1)
-        shift = torch.cat([raw[:, None, :2], raw[:, None, 7:9], raw[:, BODY:].unflatten(1, (-1, 2))], 1)
+        shift = shifts(raw)
         before = raw.new_zeros(*shift.shape[:2], FACTS)
         before[..., 0] = 1
         before[..., 1:3] = places.xy
-        before[:, DOG, 3:5] = heading
+        before[:, DOG, 3:5] = places.dog_heading
         after = before.clone()
         after[..., 1:3] += shift
         after[:, ROBOT, 3:5] = F.normalize(raw[:, 2:4], dim=-1)
         after[:, ROBOT, 5:8] = raw[:, 4:7].clamp(0, 1)
-        after[:, DOG, 3:5] = F.normalize(turned, dim=-1)
+        after[:, DOG, 3:5] = turned(places.dog_heading, raw)
         absent = torch.zeros(FACTS, device=raw.device)
         absent[0] = -1
         there = places.present[..., None] > 0.5

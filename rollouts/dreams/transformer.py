@@ -93,7 +93,7 @@ class Context:
     values: list[torch.Tensor]
     mask: torch.Tensor | None
     summary: torch.Tensor | None
-    seen: torch.Tensor | None = None
+    sights: torch.Tensor | None = None
 
     def repeat(self, n: int) -> Context:
         """The same context for n rollouts each: B becomes B * n (views where B is 1)."""
@@ -104,7 +104,7 @@ class Context:
             return x.expand(n, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(n, 0)
 
         keys, values = [spread(key) for key in self.keys], [spread(value) for value in self.values]
-        return Context(keys, values, spread(self.mask), spread(self.summary), spread(self.seen))  # type: ignore[arg-type]
+        return Context(keys, values, spread(self.mask), spread(self.summary), spread(self.sights))  # type: ignore[arg-type]
 
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -123,7 +123,7 @@ class Search:
 
 
 def worst_finds(tried: Iterable[Tried], count: int, floor: float = 0.0) -> list[Tried]:
-    """At most `count` finds, worst first among equals: the worst of every cell, then the worst of what is left, at most `ELITES` of a cell.
+    """At most `count` finds: the worst of every cell, then the worst of what is left, at most `ELITES` of a cell.
 
     floor: genomes below this objective are no failures and never proposed, so that no place is spent on a cell in which nothing fails.
     """

@@ -32,7 +32,7 @@ def lines():
 
 def _say(*_: object) -> None:
     structlog.get_logger("ours").info("a line of ours")
-    logging.getLogger("a.library").warning("a line of a library")
+    logging.getLogger("somelibrary").warning("a line of a library")
 
 
 def test_every_line_of_a_request_has_the_id_that_its_answer_has(rf, lines):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rollouts.dreams.geometry import GEOMETRY, LEFT, TO_MAT, geometry, touched
+from rollouts.dreams.geometry import GAP, GEOMETRY, LEFT, TO_MAT, geometry, touched
 from rollouts.dreams.grounding import FEATURES, LANDMARKS, PLACE, _where
 from rollouts.dreams.motion import MotionConfig, units
 from rollouts.dreams.probe import DOG, ROBOT, TRACKED_POSES, Reading
@@ -51,13 +51,13 @@ def test_gaps_are_those_that_the_probe_would_read():
     for step in range(FRAMES):
         place = tuple((xy[DOG] + dog[step]).tolist())
         reading = Reading(1.0, tuple(robot[step].tolist()), (0.0, 0.0), 1.0, place, 1.0, {})
-        assert float(found[0, step, 0]) == pytest.approx(reading.dog_gap(), abs=1e-4)
+        assert float(found[0, step, GAP]) == pytest.approx(reading.dog_gap(), abs=1e-4)
 
 
 def test_a_touch_is_not_undone_by_walking_on():
     here, _ = context()
     through = geometry(codes(walk(3.0), walk(0.0)), here)
-    assert float(through[0, -1, 0]) > 0
+    assert float(through[0, -1, GAP]) > 0
     assert touched(through).tolist() == [True]
     assert touched(geometry(codes(walk(0.0, 1.5), walk(0.0)), here)).tolist() == [False]
     assert touched(geometry(codes(walk(3.0), walk(0.0)), context(dog=False)[0])).tolist() == [False]

@@ -36,7 +36,7 @@ class PolicyFlow:
             [torch.cat([value] * copies) for value in context.values],
             None if context.mask is None else torch.cat([context.mask] * copies),
             None if context.summary is None else torch.cat([context.summary] * copies),
-            None if context.seen is None else torch.cat([context.seen] * copies),
+            None if context.sights is None else torch.cat([context.sights] * copies),
         )
 
     def velocity(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:

@@ -273,7 +273,7 @@ def refresh(
     Args:
         head: the parent's; it is the starting point and is not changed.
         network: the child's world model, whose features the new head reads.
-        motion: of the policy.
+        motion: the policy's motion codec.
         tick: called with (done, total, text); may raise to cancel.
 
     Returns:
