@@ -5,6 +5,9 @@ the factor cells are taken as they come, so that dreaming from more of them woul
 physics, closed loop, from the same layouts. `mined_failure_ratio` = real failure rate of the mined / of the uniform ones; its interval is a bootstrap over
 episodes. A failure is an episode without success, or with the dog touched: no ratio can be above 1 / `uniform_failure`.
 
+Unsure finds (`unsure_finds`), which mining proposes as well, and uniform draws are played twice, `--twice` of each, with other dreams: `unsure_undecided`
+and `uniform_undecided` are the shares of which one episode fails and the other does not.
+
 Needs no database: weights in, numbers out.
 """
 
@@ -21,7 +24,7 @@ from bench.common import ROOT, figure, write_results
 from bench.dreams import rate
 from rollouts import factors
 from rollouts.dreams.policy import Policy
-from rollouts.mining import Search, Tried, assess, worst_finds
+from rollouts.mining import Search, Tried, assess, unsure_finds, worst_finds
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
 
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=400, help="start frames that the search dreams from")
     parser.add_argument("--dreams", type=int, default=4, help="dreams of each start frame")
     parser.add_argument("--episodes", type=int, default=100, help="start frames of each search that are played in physics")
+    parser.add_argument("--twice", type=int, default=50, help="unsure finds, and uniform draws, that are played twice")
     parser.add_argument("--n", type=int, default=1, help="dreams per plan in the closed loop")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -64,8 +68,13 @@ def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]
         }
     figures["mined_failure_ratio"] = ratio(played, lambda result: not result.clean_success, options.seed)
     figures["mined_contact_ratio"] = ratio(played, lambda result: result.dog_contact, options.seed)
+    unsure = unsure_finds(mined.tried, options.twice)
+    again = {"unsure": (unsure, play(policy, unsure, options.n)), "uniform": (uniform.tried[: options.twice], played["uniform"][: options.twice])}
+    for name, (tried, first) in again.items():
+        second = play(policy, tried, options.n, seed=2)
+        figures[f"{name}_undecided"] = rate(sum(a.clean_success != b.clean_success for a, b in zip(first, second, strict=True)), len(tried))
     figures["search_seconds"] = figure(searched - began, n=options.budget + options.episodes, unit="s")
-    figures["play_seconds"] = figure(time.monotonic() - searched, n=2 * options.episodes, unit="s")
+    figures["play_seconds"] = figure(time.monotonic() - searched, n=2 * options.episodes + 3 * options.twice, unit="s")
     told = correlation(chosen["uniform"], played["uniform"])
     if told is not None:
         figures["rank_correlation"] = figure(told, n=len(played["uniform"]), unit="Spearman's rho")
@@ -90,10 +99,10 @@ def search(policy: Policy, strategy: str, budget: int, options: argparse.Namespa
     return found
 
 
-def play(policy: Policy, tried: list[Tried], n: int) -> list[EpisodeResult]:
-    """The real episodes; their dreams are others than those of the search (seed 1)."""
+def play(policy: Policy, tried: list[Tried], n: int, seed: int = 1) -> list[EpisodeResult]:
+    """The real episodes; their dreams are others than those of the search."""
     specs = [EpisodeSpec(one.genome.prompt, one.genome.seed, one.genome.factors) for one in tried]
-    return evaluate(policy, specs, n, seed=1)
+    return evaluate(policy, specs, n, seed=seed)
 
 
 def ratio(played: dict[str, list[EpisodeResult]], bad: Any, seed: int, draws: int = 5000) -> dict[str, Any]:

@@ -117,8 +117,8 @@ class MiningCandidateSerializer(serializers.ModelSerializer[MiningCandidate]):
     class Meta:
         model = MiningCandidate
         fields = [
-            "id", "run", "policy_version", "cell", "prompt", "world_spec", "objective", "evidence", "image_url", "strip_url", "state", "real",
-            "start_frame", "reviewed_by", "reviewed_at", "created_at",
+            "id", "run", "policy_version", "cell", "prompt", "world_spec", "objective", "evidence", "image_url", "strip_url", "state", "why",
+            "real", "start_frame", "reviewed_by", "reviewed_at", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -130,7 +130,7 @@ class MiningCandidateFilter(django_filters.FilterSet):
 
     class Meta:
         model = MiningCandidate
-        fields = {"run": ["exact"], "state": ["exact"]}
+        fields = {"run": ["exact"], "state": ["exact"], "why": ["exact"]}
 
 
 class WorstFirst(CursorPagination):

@@ -7,7 +7,7 @@ factors instead of returning one failure a hundred times.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ ELITES = 4
 EXPLORE = 0.3
 # Below this objective a start frame is no failure and is not proposed: of 200 drawn uniformly, 0.23 of those below really failed and 0.76 of the others.
 FAILING = 0.1
+# The policy is unsure where the failure probabilities of its dreams spread by this much; of four dreams one that fails alone among sure ones gives 0.43.
+UNSURE = 0.3
+UNSURE_SHARE = 0.25  # of what is proposed
 PROMPTS = {"go": "go to the {x}", "bring": "bring the {x} to the mat"}
 MAX_SEED = 2**31 - 1
 
@@ -127,10 +130,30 @@ def worst_finds(tried: Iterable[Tried], count: int, floor: float = 0.0) -> list[
 
     floor: genomes below this objective are no failures and never proposed, so that no place is spent on a cell in which nothing fails.
     """
+    return _over_cells(tried, count, lambda one: one.objective, floor)
+
+
+def unsure_finds(tried: Iterable[Tried], count: int) -> list[Tried]:
+    """At most `count` start frames whose dreams disagree most about how it ends, chosen over the cells as the worst are; none where they agree.
+
+    Where some dreams succeed and some fail there is something to choose between: these are what comparisons teach most about.
+    """
+    return _over_cells(tried, count, lambda one: one.evidence.spread, UNSURE)
+
+
+def proposals(tried: Sequence[Tried], count: int) -> list[tuple[Tried, str]]:
+    """What an admin is shown of a search, at most `count`, each with its reason: "fails", up to three in four of them, and "unsure"."""
+    failing = worst_finds(tried, count - round(UNSURE_SHARE * count), floor=FAILING)
+    taken = {id(one) for one in failing}
+    unsure = unsure_finds((one for one in tried if id(one) not in taken), round(UNSURE_SHARE * count))
+    return [*((one, "fails") for one in failing), *((one, "unsure") for one in unsure)]
+
+
+def _over_cells(tried: Iterable[Tried], count: int, key: Callable[[Tried], float], floor: float) -> list[Tried]:
     cells: dict[str, list[Tried]] = defaultdict(list)
-    for one in sorted(tried, reverse=True):
-        if one.objective >= floor and len(cells[one.genome.cell]) < ELITES:
+    for one in sorted(tried, key=key, reverse=True):
+        if key(one) >= floor and len(cells[one.genome.cell]) < ELITES:
             cells[one.genome.cell].append(one)
-    first = sorted((group[0] for group in cells.values() if group), reverse=True)
-    others = sorted((one for group in cells.values() for one in group[1:]), reverse=True)
+    first = sorted((group[0] for group in cells.values() if group), key=key, reverse=True)
+    others = sorted((one for group in cells.values() for one in group[1:]), key=key, reverse=True)
     return [*first, *others][:count]

@@ -34,13 +34,14 @@ class MiningRun(models.Model):
 
 
 class MiningCandidate(models.Model):
-    """One tried start frame of a search; the best of each cell are proposed to an admin.
+    """One tried start frame of a search; the worst, and those whose dreams disagree most, are proposed to an admin.
 
     cell      the factors that diversity is kept over, as one string ("dog=lying|dog_place=on_path|...").
     objective 0 (the policy surely succeeds) .. 1 (it surely fails).
     evidence  {"success": mean, "spread": sd, "contact": dreamed contact rate, "rejected": rate, "failure": rate, "best": best dream's success,
               "dreams": n}.
     world_spec as on StartFrame, so that the candidate can be replayed in physics.
+    why       it was proposed; empty for the others.
     real      outcome of the replay in physics: {"success": bool, "dog_contact": bool, ...}; null until verified.
     """
 
@@ -49,6 +50,10 @@ class MiningCandidate(models.Model):
         PROPOSED = "proposed", "Proposed"
         ACCEPTED = "accepted", "Accepted"
         DECLINED = "declined", "Declined"
+
+    class Why(models.TextChoices):
+        FAILS = "fails", "no dream is good"
+        UNSURE = "unsure", "dreams disagree"
 
     run = models.ForeignKey(MiningRun, on_delete=models.PROTECT, related_name="candidates")
     cell = models.CharField(max_length=200)
@@ -59,6 +64,7 @@ class MiningCandidate(models.Model):
     image = models.ForeignKey("core.Blob", on_delete=models.PROTECT, related_name="+")
     strip = models.ForeignKey("core.Blob", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=16, choices=State, default=State.EVALUATED)
+    why = models.CharField(max_length=16, choices=Why, blank=True, default="")
     real = models.JSONField(null=True, blank=True)
     start_frame = models.OneToOneField("rollouts.StartFrame", null=True, blank=True, on_delete=models.PROTECT, related_name="mined_from")
     reviewed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+")

@@ -18,7 +18,7 @@ from core.media import blob_bytes, blob_store
 from rollouts import closed_loop
 from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
-from rollouts.mining import FAILING, Genome, Search, Tried, assess, worst_finds
+from rollouts.mining import Genome, Search, Tried, assess, proposals
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
 from rollouts.selectors.mining import run_figures
 from rollouts.services.acts import submit_act
@@ -68,11 +68,12 @@ def mining_run(
     ctx: JobContext | None = None,
     say: Callable[[str], None] | None = None,
 ) -> MiningRun:
-    """Search the household world for start frames from which the policy dreams failures, and propose the worst.
+    """Search the household world for start frames from which the policy dreams failures, and propose the worst
+    and those whose dreams disagree most.
 
     1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` futures of each.
     2. Score by `rollouts.mining.Evidence`; store every try, so that the coverage map knows what was tried.
-    3. Propose the worst finds (`worst_finds`), up to `PROPOSALS`, with a strip of the worst dream as evidence.
+    3. Propose up to `PROPOSALS` of them (`rollouts.mining.proposals`), with a strip of the worst dream as evidence.
 
     A job that is started again after its worker died goes on with a fresh run; the old one keeps its tries.
 
@@ -123,13 +124,14 @@ def mining_run(
                 say(text)
     finally:
         world.close()
-    proposed = worst_finds(search.tried, PROPOSALS, floor=FAILING)
+    proposed = proposals(search.tried, PROPOSALS)
     with _fence(ctx):
-        ids = [rows[_key(one.genome)].pk for one in proposed]
-        MiningCandidate.objects.filter(pk__in=ids).update(state=MiningCandidate.State.PROPOSED)
+        for why in MiningCandidate.Why.values:
+            ids = [rows[_key(one.genome)].pk for one, reason in proposed if reason == why]
+            MiningCandidate.objects.filter(pk__in=ids).update(state=MiningCandidate.State.PROPOSED, why=why)
         run.summary = {
             "evaluated": len(search.tried),
-            "proposed": len(ids),
+            "proposed": len(proposed),
             "cells": len(search.archive),
             "cells_total": len(search.cells),
             "best": round(max(one.objective for one in search.tried), 4),
@@ -138,7 +140,7 @@ def mining_run(
         }
         run.finished_at = timezone.now()
         run.save(update_fields=["summary", "finished_at"])
-        publish("mining:all", "mining.finished", {"run": run.pk, "proposed": len(ids)})
+        publish("mining:all", "mining.finished", {"run": run.pk, "proposed": len(proposed)})
     return run
 
 

@@ -13,6 +13,7 @@ from core.media import blob_bytes
 from core.models import AuditEntry, Event
 from rollouts import closed_loop, factors, services
 from rollouts.images import png_decode, sprite_frames
+from rollouts.mining.search import FAILING
 from rollouts.models import MiningCandidate, MiningRun, Rollout, StartFrame, Verification
 from rollouts.services.rollouts import MAX_TRIES
 
@@ -202,9 +203,10 @@ def test_mining_keeps_every_try_and_proposes_the_worst_of_each_cell(mined):
     assert mined.summary["evaluated"] == len(rows) == 8
     proposed = [row for row in rows if row.state == "proposed"]
     assert len(proposed) == mined.summary["proposed"] > 0
+    assert all((row.why != "") == (row.state == "proposed") for row in rows)
     for cell in {row.cell for row in rows}:
         group = sorted((row for row in rows if row.cell == cell), key=lambda row: -row.objective)
-        assert group[0].state == ("proposed" if group[0].objective >= 0.35 else "evaluated")
+        assert group[0].state == ("proposed" if group[0].objective >= FAILING else "evaluated")
 
 
 def test_an_accepted_proposal_is_an_approved_frame_that_can_be_sampled(mined, admin_person, tiny_version):

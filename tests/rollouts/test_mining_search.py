@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rollouts import factors
-from rollouts.mining import Genome, Search, Tried, assess, dreamed_contact, evidence_of, worst_finds
+from rollouts.mining import Genome, Search, Tried, assess, dreamed_contact, evidence_of, proposals, unsure_finds, worst_finds
 from rollouts.mining.evidence import REJECTED_WEIGHT
 
 
@@ -63,6 +63,29 @@ def test_proposals_spend_no_more_on_a_cell_than_the_archive_keeps():
     pool = [*(tried(0.9 - i / 100, "lying") for i in range(9)), tried(0.3, "walking"), tried(0.2, "walking")]
     found = worst_finds(pool, 20)
     assert [one.objective for one in found] == pytest.approx([0.9, 0.3, 0.89, 0.88, 0.87, 0.2])
+
+
+def seen(dog: str, seed: int, *successes: float) -> Tried:
+    evidence = evidence_of(successes=successes, accepted=[True] * len(successes), contacts=[False] * len(successes))
+    return Tried(evidence.objective, Genome("wave", {"dog": dog, "dog_place": "on_path", "clutter": 0, "light": "dim"}, seed), evidence)
+
+
+def test_unsure_is_where_dreams_disagree():
+    sure, failing = seen("walking", 1, 1.0, 1.0, 1.0, 1.0), seen("walking", 2, 0.0, 0.0, 0.1, 0.0)
+    one_of_four, half = seen("walking", 3, 1.0, 1.0, 1.0, 0.0), seen("lying", 4, 1.0, 1.0, 0.0, 0.0)
+    assert unsure_finds([sure, failing, one_of_four, half], 4) == [half, one_of_four]
+    assert unsure_finds([sure, failing, one_of_four, half], 1) == [half]
+
+
+def test_proposals_are_failures_and_doubts_and_no_start_frame_twice():
+    failing = [seen("lying", seed, 0.0, 0.1) for seed in range(2)] + [seen("walking", seed, 0.1, 0.2) for seed in range(2)]
+    unsure = [seen("following", seed, 1.0, 0.0) for seed in range(3)]
+    both = seen("absent", 0, 0.85, 0.0)  # its best dream fails now and then, too
+    found = proposals([*failing, *unsure, both], 8)
+    assert [why for _, why in found] == ["fails"] * 5 + ["unsure"] * 2
+    assert {id(one) for one, why in found if why == "fails"} == {id(one) for one in [*failing, both]}
+    assert len({id(one) for one, _ in found}) == 7
+    assert proposals([seen("lying", 1, 1.0, 1.0)], 8) == []
 
 
 def test_an_unknown_strategy_is_refused():
