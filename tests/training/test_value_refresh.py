@@ -5,8 +5,9 @@ import torch
 
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
 from rollouts.dreams.value_head import ValueHead
+from training.learn.bradley_terry import expected_calibration_error
 from training.learn.preferences import PreferenceData, TextTable
-from training.learn.value_refresh import ValueHeadSettings, extract, fit_scale, fold_of, refresh, scores
+from training.learn.value_refresh import Calibration, ValueHeadSettings, extract, fit_calibration, fold_of, refresh, scores
 
 CONFIG = TransformerConfig(frames=4, patch=2, channels=2, grid=4, width=32, layers=2, heads=2, text_width=6, text_tokens=8, start_channels=2, start_grid=4)
 
@@ -140,8 +141,23 @@ def test_a_head_without_choices_is_unchanged():
 
 def test_calibration_takes_overconfidence_back():
     g = torch.Generator().manual_seed(0)
-    truth = torch.randn(4000, generator=g)
+    truth = 3 * torch.randn(4000, generator=g)
     happened = (torch.rand(4000, generator=g) < truth.sigmoid()).float()
-    assert fit_scale(4 * truth, happened) == pytest.approx(0.25, rel=0.1)
-    assert fit_scale(truth, happened) == pytest.approx(1.0, rel=0.1)
-    assert fit_scale(torch.zeros(0), torch.zeros(0)) == 1.0
+    assert fit_calibration(4 * truth, happened).scale == pytest.approx(0.25, rel=0.1)
+    assert fit_calibration(truth, happened).scale == pytest.approx(1.0, rel=0.1)
+    assert fit_calibration(truth, happened).lapse < 0.02
+    assert fit_calibration(torch.zeros(0), torch.zeros(0)) == Calibration(1.0, 0.0)
+
+
+def test_calibration_tells_slips_from_doubt():
+    """One answer in ten goes the other way. A scale alone can only make every pair less sure; with a lapse both ends and the middle fit."""
+    g = torch.Generator().manual_seed(1)
+    margins = 3 * torch.randn(4000, generator=g)
+    meant = torch.rand(4000, generator=g) < margins.sigmoid()
+    happened = (meant ^ (torch.rand(4000, generator=g) < 0.1)).float()
+    found = fit_calibration(margins, happened)
+    assert found.lapse == pytest.approx(0.1, abs=0.02)
+    assert found.scale == pytest.approx(1.0, rel=0.15)
+    ece, _ = expected_calibration_error(found.probability(margins), happened)
+    assert ece < 0.03
+    assert min(expected_calibration_error(Calibration(scale).probability(margins), happened)[0] for scale in (0.2, 0.3, 0.4, 0.5, 0.7, 1.0)) > ece + 0.02

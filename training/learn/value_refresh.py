@@ -188,16 +188,38 @@ def scores(head: ValueHead, tokens_KNMD: Tensor) -> tuple[Tensor, Tensor]:
     return success, torch.stack([score for _, score in parts]).mean(0)
 
 
-def fit_scale(margins: Tensor, happened: Tensor) -> float:
-    """The factor on margins that makes ``sigmoid(scale * margin)`` most likely: temperature scaling (Guo et al. 2017).
+@dataclass(frozen=True)
+class Calibration:
+    """From margins of scores to what people choose: P(a) = lapse + (1 - 2 lapse) sigmoid(scale * margin).
 
-    Bounded to [0.02, 5], so that a handful of pairs can not claim certainty; 1 without any pair.
+    scale  temperature scaling (Guo et al. 2017).
+    lapse  how often people answer the other way however clear the pair is (Wichmann & Hill 2001, "The psychometric function"). Without it the
+           scale has to make every pair unsure to account for a few slips: sure pairs come out too sure, and those in between not sure enough.
+    """
+
+    scale: float = 1.0
+    lapse: float = 0.0
+
+    def probability(self, margins: Tensor) -> Tensor:
+        return self.lapse + (1 - 2 * self.lapse) * torch.sigmoid(self.scale * margins)
+
+
+def fit_calibration(margins: Tensor, happened: Tensor) -> Calibration:
+    """The most probable calibration, with a Beta(2, 20) prior on the lapse: people do slip, one time in twenty or so.
+
+    The scale is bounded to [0.02, 5] and the lapse to 0.25, so that a handful of pairs can not claim certainty; without any pair nothing changes.
     """
     if margins.numel() == 0:
-        return 1.0
-    scales = torch.logspace(math.log10(0.02), math.log10(5.0), 200)
-    nll = F.binary_cross_entropy_with_logits(scales[:, None] * margins, happened.expand(len(scales), -1), reduction="none").mean(1)
-    return float(scales[int(nll.argmin())])
+        return Calibration()
+    scales, lapses = torch.logspace(math.log10(0.02), math.log10(5.0), 200), torch.linspace(0.005, 0.25, 50)
+    sure = torch.sigmoid(scales[:, None] * margins)
+    best, found = math.inf, Calibration()
+    for lapse in lapses.tolist():
+        nll = F.binary_cross_entropy(lapse + (1 - 2 * lapse) * sure, happened.expand(len(scales), -1), reduction="none").sum(1)
+        cost = float(nll.min()) - math.log(lapse) - 19 * math.log(1 - lapse)
+        if cost < best:
+            best, found = cost, Calibration(float(scales[int(nll.argmin())]), lapse)
+    return found
 
 
 @dataclass
@@ -211,15 +233,19 @@ class Judged:
     succeeded: list[float] = field(default_factory=list)
     beats_frozen: list[bool] = field(default_factory=list)
 
-    def scale(self, without: int | None = None) -> float:
-        """The calibrating factor, from every fold but one."""
+    def calibration(self, without: int | None = None) -> Calibration:
+        """From every fold but one."""
         kept = [i for i, fold in enumerate(self.folds) if fold != without]
-        return fit_scale(torch.tensor([self.margins[i] for i in kept]), torch.tensor([self.happened[i] for i in kept]))
+        return fit_calibration(torch.tensor([self.margins[i] for i in kept]), torch.tensor([self.happened[i] for i in kept]))
 
     def probabilities(self, calibrated: bool) -> Tensor:
-        """P(a chosen); calibrated by a factor that never saw the fold that it is used on."""
-        scales = {fold: self.scale(without=fold) if calibrated else 1.0 for fold in set(self.folds)}
-        return torch.tensor([scales[fold] * margin for fold, margin in zip(self.folds, self.margins, strict=True)]).sigmoid()
+        """P(a chosen) [pairs]; calibrated by what never saw the fold that it is used on."""
+        margins, folds = torch.tensor(self.margins), torch.tensor(self.folds)
+        found = torch.zeros(len(margins))
+        for fold in set(self.folds):
+            by = self.calibration(without=fold) if calibrated else Calibration()
+            found[folds == fold] = by.probability(margins[folds == fold])
+        return found
 
     def report(self, *, calibrated: bool) -> dict[str, Any]:
         """Pair accuracy, ECE with its reliability table, success accuracy, and how often a chosen clip beats its frozen twin."""
@@ -277,7 +303,8 @@ def refresh(
         tick: called with (done, total, text); may raise to cancel.
 
     Returns:
-        (new head, {"before": report of the old head on the child's features, "after": cross-validated report, "theta": t}).
+        (new head, {"before": report of the old head on the child's features, "after": cross-validated report, "theta": t, "scale" and "lapse" of the
+        calibration}).
     """
     tell = tick or (lambda done, total, text: None)
     network.train(False)
@@ -296,16 +323,17 @@ def refresh(
         judge(candidate.train(False), features, held, after, fold)
     final = copy.deepcopy(head).train(True)
     theta = fit(final, features, data.judgements, settings, tick=lambda k, n: tell(1 + settings.folds + k / n, total, "all choices"))
-    # What calibrates held-out folds also calibrates the head that saw them all: differences of scores become log odds.
-    scale = after.scale()
+    # What calibrates held-out folds also calibrates the head that saw them all: differences of scores become the log odds of a choice without slips.
+    by = after.calibration()
     with torch.no_grad():
-        final.score.weight.mul_(scale)
-        final.score.bias.mul_(scale)
+        final.score.weight.mul_(by.scale)
+        final.score.bias.mul_(by.scale)
     report = {
         "before": before.report(calibrated=False),
         "after": after.report(calibrated=True),
         "theta": theta,
-        "scale": scale,
+        "scale": by.scale,
+        "lapse": by.lapse,
         "settings": settings.to_dict(),
     }
     return final.train(False), report
