@@ -299,18 +299,28 @@ def _reset_generator(seed: int) -> np.random.Generator:
 
 
 class IdmRecipe(nn.Module):
-    """Regression of actions and positions; latents are jittered, since dreams are never quite on the codec's manifold."""
+    """Regression of actions and positions; latents are jittered, since dreams are never quite on the codec's manifold.
 
-    def __init__(self, model: InverseDynamics, clips: Clips, batch: int, jitter: float = 0.15):
+    pushing: share of a batch that are clips in which the dog is touched, beside those that are so by chance: a robot that pushes a dog
+    commands more than it gets, and most replays that go astray are of such clips.
+    """
+
+    def __init__(self, model: InverseDynamics, clips: Clips, batch: int, jitter: float = 0.15, pushing: float = 0.3):
         super().__init__()
         self.model, self.clips, self.batch, self.jitter = model, clips, batch, jitter
+        touched = clips.contact[clips.window(clips.starts)[:, :-1]].any(1)
+        self.touching = clips.starts[touched]
+        self.pushing = round(batch * pushing) if len(self.touching) else 0
         model.action_mean.copy_(clips.actions.mean(0))
         model.action_scale.copy_(clips.actions.std(0).clamp(min=0.05))
 
     def forward(self, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         clips = self.clips
         assert clips.latents is not None
-        window = clips.window(clips.draw(self.batch, generator))
+        starts = clips.draw(self.batch, generator)
+        if self.pushing:
+            starts[: self.pushing] = self.touching[torch.randint(len(self.touching), (self.pushing,), generator=generator, device=starts.device)]
+        window = clips.window(starts)
         latents = clips.latents[window].float()
         level = self.jitter * torch.rand(len(latents), 1, 1, 1, 1, generator=generator, device=latents.device)
         latents = latents + level * torch.randn(latents.shape, generator=generator, device=latents.device)
