@@ -67,8 +67,8 @@ class LoopOptions:
     seen and the frame dreamed, over the cells where either differs from the plan's start, above which it replans at once
     (0 switches it off): `bench/drift.py` measures it, as what a plan that nothing disturbs exceeds in one step of a hundred. batch: episodes side by side."""
 
-    execute: int = 6
-    drift: float = 1.5
+    execute: int = 3
+    drift: float = 0.65
     batch: int = 32
 
     def __post_init__(self) -> None:
