@@ -1,6 +1,6 @@
 """The policy in the real (physics) world, closed loop: success, contacts, and what choosing among N dreams adds.
 
-python -m bench.policy [--episodes 200]
+python -m bench.policy [--episodes 200] [--dog-episodes 60]
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=ROOT / "rollouts" / "weights" / "base")
     parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--dog-episodes", type=int, default=0, help="with a dog in the way, for each number of dreams; 0: as many as without")
     parser.add_argument("--dreams", type=int, nargs="+", default=[1, 2, 4, 8])
     options = parser.parse_args()
     policy = Policy.load(options.weights, "cuda" if torch.cuda.is_available() else "cpu")
@@ -39,6 +40,7 @@ def main() -> None:
         results = evaluate(policy, specs(task, n, {"dog": "absent"}))
         figures[f"success_{task}"] = rate(sum(r.success for r in results), n)
         figures[f"replans_by_drift_{task}"] = rate(sum(r.drifts for r in results), sum(r.plans for r in results))
+    n = options.dog_episodes or n
     for dreams in options.dreams:
         results = evaluate(policy, specs("go", n, DOG), dreams)
         figures[f"clean_success_n{dreams}"] = rate(sum(r.clean_success for r in results), n)

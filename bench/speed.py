@@ -6,6 +6,7 @@ python -m bench.speed
 from __future__ import annotations
 
 import argparse
+import copy
 import resource
 import statistics
 import time
@@ -19,6 +20,7 @@ from rollouts.dreams.flow import sample_times, velocity_error
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.precision import autocast
 from rollouts.dreams.transformer import VideoTransformer
+from training.learn.pretrain import compile_parts
 
 TEXT_TOKENS = 8
 
@@ -35,8 +37,11 @@ def step_flops(model: VideoTransformer, batch: int) -> float:
     return 3 * 2 * batch * (matrices + attention + ends)
 
 
-def train_step_seconds(model: VideoTransformer, batch: int, repeats: int = 8) -> list[float]:
-    c = model.config
+def train_step_seconds(model: VideoTransformer, batch: int, *, compiled: bool, repeats: int = 8) -> list[float]:
+    """Seconds of a step; compiled: as `pretrain --compile` runs it."""
+    c, model = model.config, copy.deepcopy(model)
+    if compiled:
+        compile_parts(model)
     model.train().requires_grad_(True)
     x, start = torch.randn(batch, *c.latent_shape), torch.randn(batch, c.start_channels, c.start_grid, c.start_grid)
     text, mask = torch.randn(batch, TEXT_TOKENS, c.text_width), torch.ones(batch, TEXT_TOKENS, dtype=torch.bool)
@@ -48,7 +53,6 @@ def train_step_seconds(model: VideoTransformer, batch: int, repeats: int = 8) ->
         error.mean().backward()
         model.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - began)
-    model.eval().requires_grad_(False)
     return times[2:]
 
 
@@ -77,8 +81,10 @@ def main() -> None:
         figures[f"realtime_factor_n{n}"] = figure(statistics.median(factors), n=len(times), low=factors[0], high=factors[-1], unit="dreamed s / s")
         figures[f"dream_seconds_n{n}"] = figure(statistics.median(times), n=len(times), low=min(times), high=max(times), unit="s")
     ceiling = gemm_rate()
-    shares = sorted(step_flops(policy.world_model, 64) / t / ceiling for t in train_step_seconds(policy.world_model, 64))
-    figures["train_gemm_share"] = figure(statistics.median(shares), n=len(shares), low=shares[0], high=shares[-1], unit="share")
+    for name, compiled in (("train_gemm_share", True), ("train_gemm_share_eager", False)):
+        times = train_step_seconds(policy.world_model, 64, compiled=compiled)
+        shares = sorted(step_flops(policy.world_model, 64) / t / ceiling for t in times)
+        figures[name] = figure(statistics.median(shares), n=len(shares), low=shares[0], high=shares[-1], unit="share")
     figures["gemm_gflops"] = figure(ceiling / 1e9, n=1, unit="GFLOP/s, over a second")
     figures["peak_memory"] = figure(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, n=1, unit="GiB")
     write_results("speed", figures, began)
