@@ -195,6 +195,17 @@ def test_closed_loop_episodes_repeat_and_do_not_depend_on_the_batch():
     assert all(result.plans >= 1 for result in together)
 
 
+def test_the_loop_sees_few_batch_sizes(monkeypatch):
+    policy, sizes = Policy.tiny(), set()
+    plan, encode = policy.plan, policy.encode
+    monkeypatch.setattr(policy, "plan", lambda frames, prompts, seeds: (sizes.add(len(frames)), plan(frames, prompts, seeds=seeds))[1])
+    monkeypatch.setattr(policy, "encode", lambda frames: (sizes.add(len(frames)), encode(frames))[1])
+    results = evaluate(policy, [EpisodeSpec("go to the red ball", seed) for seed in range(5)], options=LoopOptions(batch=5, drift=0.01))
+    assert len(results) == 5
+    assert all(result.plans >= 1 for result in results)
+    assert sizes <= {1, 2, 4, 8}
+
+
 def test_the_world_model_is_watched_while_it_trains(clips, tmp_path):
     torch.manual_seed(0)
     published = []
