@@ -13,25 +13,21 @@ import torch
 from torch import nn
 
 from .flow import mix
-from .geometry import GAINED, GEOMETRY, LEFT, NEAREST, geometry
+from .geometry import GEOMETRY, geometry
 from .transformer import Context, VideoTransformer
 
 NOISE_LEVEL = 0.35
-FACTS = 4
 
 
 class ValueHead(nn.Module):
     """`forward(tokens [B, N, D])` -> (success logit [B], preference score [B]); `read` gives the tokens.
 
     geometric: whether it reads geometry, for which the world model needs a tracker; heads up to version 7 do not.
-    adjusted: whether the score has a few weights of its own on what is plain to see (`facts`), which a few hundred choices can teach (`value_refresh`).
     """
 
-    def __init__(self, width: int = 256, layer: int = 4, queries: int = 4, geometric: bool = False, adjusted: bool = False):
+    def __init__(self, width: int = 256, layer: int = 4, queries: int = 4, geometric: bool = False):
         super().__init__()
-        if adjusted and not geometric:
-            raise ValueError("a head that reads no geometry has nothing to adjust its score by")
-        self.settings = {"width": width, "layer": layer, "queries": queries, "geometric": geometric, "adjusted": adjusted}
+        self.settings = {"width": width, "layer": layer, "queries": queries, "geometric": geometric}
         self.layer = layer
         self.geometric = geometric
         self.norm = nn.LayerNorm(width)
@@ -42,20 +38,6 @@ class ValueHead(nn.Module):
         self.body = nn.Sequential(nn.Linear(queries * width, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
         self.success = nn.Linear(width, 1)
         self.score = nn.Linear(width, 1)
-        if adjusted:
-            self.adjustment = nn.Parameter(torch.zeros(FACTS))
-
-    def adjustable(self) -> ValueHead:
-        """A copy that can be adjusted, and says the same as long as it is not; of a head without geometry just a copy."""
-        grown = ValueHead(**{**self.settings, "adjusted": self.geometric})  # type: ignore[arg-type]
-        grown.load_state_dict(self.state_dict(), strict=False)
-        return grown.to(self.queries.device)
-
-    @torch.no_grad()
-    def rescale(self, factor: float) -> None:
-        """Multiplies the preference score."""
-        for weight in (self.score.weight, self.score.bias, *([self.adjustment] if self.settings["adjusted"] else [])):
-            weight.mul_(factor)
 
     def read(self, model: VideoTransformer, latents: torch.Tensor, seen: torch.Tensor, context: Context, noise: torch.Tensor) -> torch.Tensor:
         """Tokens [B, N, D] of rollouts [B, T, C, h, w]: the world model's, of the rollouts noised with `noise` (broadcast: the same for
@@ -72,17 +54,7 @@ class ValueHead(nn.Module):
             normed = self.norm(tokens)
         pooled, _ = self.pool(self.queries.expand(len(tokens), -1, -1), normed, normed, need_weights=False)
         hidden = self.body(pooled.flatten(1))
-        score = self.score(hidden)[:, 0]
-        if self.settings["adjusted"]:
-            score = score + facts(measured) @ self.adjustment
-        return self.success(hidden)[:, 0], score
-
-
-def facts(measured: torch.Tensor) -> torch.Tensor:
-    """Of a dream's geometry [B, T, GEOMETRY] what is plain to see [B, FACTS]: how near robot and dog came and how far the robot is from what the text
-    names in the end [m], how much farther than in the beginning [m], and the share of frames after a touch. Each varies by about a half."""
-    harmed = (measured[..., NEAREST] < 0).float().mean(1)
-    return torch.stack([measured[:, -1, NEAREST], measured[:, -1, LEFT], measured[:, -1, GAINED], harmed], 1)
+        return self.success(hidden)[:, 0], self.score(hidden)[:, 0]
 
 
 def shared_noise(shape: tuple[int, ...], *, draws: int = 1, seed: int = 20) -> torch.Tensor:

@@ -3,12 +3,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rollouts.dreams.geometry import GEOMETRY, NEAREST
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer
 from rollouts.dreams.value_head import ValueHead
 from training.learn.bradley_terry import expected_calibration_error
 from training.learn.preferences import PreferenceData, TextTable
-from training.learn.value_refresh import Calibration, Features, ValueHeadSettings, extract, fit, fit_calibration, fold_of, refresh, scores
+from training.learn.value_refresh import Calibration, ValueHeadSettings, extract, fit_calibration, fold_of, refresh, scores
 
 CONFIG = TransformerConfig(frames=4, patch=2, channels=2, grid=4, width=32, layers=2, heads=2, text_width=6, text_tokens=8, start_channels=2, start_grid=4)
 
@@ -118,40 +117,6 @@ def test_few_choices_are_held_to_the_parent_and_many_are_heard():
     assert held < 0.1 * free
     data.judgements = data.judgements * 20
     assert moved(replace(SETTINGS, pull=1000.0)) > 2 * held
-
-
-def test_a_head_that_can_be_adjusted_says_the_same_until_it_is():
-    torch.manual_seed(0)
-    head = ValueHead(width=32, layer=0, geometric=True).eval()
-    grown = head.adjustable().eval()
-    tokens = torch.randn(5, 4, 32 + GEOMETRY)
-    for before, after in zip(head(tokens), grown(tokens), strict=True):
-        torch.testing.assert_close(before, after)
-    with torch.no_grad():
-        grown.adjustment[0] = 2.0
-    near = tokens[:, -1, 32 + NEAREST]
-    torch.testing.assert_close(grown(tokens)[1] - head(tokens)[1], 2 * near)
-    torch.testing.assert_close(grown.adjustable()(tokens)[1], grown(tokens)[1])
-    grown.rescale(0.5)
-    torch.testing.assert_close(grown(tokens)[1], 0.5 * head(tokens)[1] + near)
-    with pytest.raises(ValueError, match="reads no geometry"):
-        ValueHead(width=32, layer=0, adjusted=True)
-
-
-def test_what_is_plain_to_see_is_learned_though_the_head_is_held():
-    """The head is blind; people want the dog kept at a distance. The few weights learn it, the held ones need not."""
-    torch.manual_seed(0)
-    head = ValueHead(width=32, layer=0, geometric=True).eval()
-    torch.nn.init.zeros_(head.score.weight)
-    clip = torch.zeros(1, 40, 4, 32 + GEOMETRY)
-    clip[..., 32 + NEAREST] = torch.rand(40, 1, generator=torch.Generator().manual_seed(2))
-    near = clip[0, :, -1, 32 + NEAREST]
-    rows = [{"a": a, "b": 39 - a, "answer": "a" if near[a] > near[39 - a] else "b", "weight": 1.0, "success_a": None, "success_b": None} for a in range(20)]
-    grown = head.adjustable()
-    fit(grown, Features(clip, torch.zeros_like(clip)), rows, ValueHeadSettings(pull=1e6, frozen_weight=0.0))
-    assert grown.adjustment[0] > 0.2
-    _, score = scores(grown.eval(), clip)
-    assert all((score[row["a"]] > score[row["b"]]) == (row["answer"] == "a") for row in rows)
 
 
 def test_a_negative_pull_is_refused():

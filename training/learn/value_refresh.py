@@ -7,6 +7,7 @@ over start frames: no pair is judged by a head that saw another pair of its star
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable
@@ -32,8 +33,6 @@ class ValueHeadSettings:
 
     pull           holds the weights to the parent's, as a Gaussian prior: its share of the loss falls with the number of pairs. A few hundred
                    choices know less of the world than the parent's head, and would be learned by heart.
-    adjust_rate    learning rate of the few weights on what is plain to see (`rollouts.dreams.value_head.facts`).
-    adjust_pull    holds these in the same way; they are few, and a few hundred choices are enough for them.
     noise_draws    feature sets per clip; training sees them in turn, judging averages over them.
     frozen_weight  of the loss that says that a clip chosen by a person beats its own start frame standing still:
                    many video rewards prefer a frozen clip.
@@ -44,8 +43,6 @@ class ValueHeadSettings:
     batch: int = 48
     learning_rate: float = 1e-4
     pull: float = 1000.0
-    adjust_rate: float = 1e-2
-    adjust_pull: float = 3.0
     noise_draws: int = 4
     success_weight: float = 0.5
     frozen_weight: float = 0.3
@@ -56,9 +53,8 @@ class ValueHeadSettings:
         for name in ("steps", "batch", "learning_rate", "noise_draws"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}")
-        for name in ("pull", "adjust_pull", "adjust_rate"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        if self.pull < 0:
+            raise ValueError(f"pull must not be negative, got {self.pull!r}")
         if self.folds < 2:
             raise ValueError(f"folds must be at least 2, got {self.folds!r}")
 
@@ -136,20 +132,13 @@ def fit(
 ) -> float:
     """Train the head in place; returns the fitted theta of ties.
 
-    First the score is rescaled to what the choices say of its certainty: a head that is far too sure would learn to doubt before it learns anything.
     Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, chosen clips over frozen ones, and the pull to where the
     head began (L2-SP: Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks").
     """
     head.requires_grad_(True)  # a policy freezes its parts when it loads them
-    known = Judged()
-    judge(head, features, judgements, known)
-    head.rescale(known.calibration().scale)
     log_theta = nn.Parameter(torch.tensor(0.3))
-    adjustment = [weight for name, weight in head.named_parameters() if name == "adjustment"]
-    weights = [weight for name, weight in head.named_parameters() if name != "adjustment"]
-    rates = [settings.learning_rate, settings.adjust_rate]
-    optimizer = torch.optim.Adam([{"params": [*weights, log_theta]}, {"params": adjustment}])
-    began = [[weight.detach().clone() for weight in group] for group in (weights, adjustment)]
+    optimizer = torch.optim.Adam([*head.parameters(), log_theta], lr=settings.learning_rate)
+    parent = [weight.detach().clone() for weight in head.parameters()]
     pairs = [i for i, row in enumerate(judgements) if row["answer"] in ("a", "b", "tie")]
     flagged = [(row[f"{s}"], bool(row[f"success_{s}"]), row["weight"]) for row in judgements for s in "ab" if row[f"success_{s}"] is not None]
     draws = features.clip.shape[0]
@@ -179,15 +168,14 @@ def fit(
             loss = loss + settings.success_weight * (weight * bce).sum() / weight.sum().clamp_min(1e-6)
         if not loss.requires_grad:
             break
-        for pull, group, before in zip((settings.pull, settings.adjust_pull), (weights, adjustment), began, strict=True):
-            moved = sum((weight - was).square().sum() for weight, was in zip(group, before, strict=True))
-            loss = loss + pull / max(len(pairs), 1) * moved
+        moved = sum((weight - before).square().sum() for weight, before in zip(head.parameters(), parent, strict=True))
+        loss = loss + settings.pull / max(len(pairs), 1) * moved
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         warm = min(1.0, (step + 1) / 20) * (1 - step / settings.steps)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * warm
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * warm
         optimizer.step()
     return float(log_theta.detach().clamp_min(0).exp())
 
@@ -330,14 +318,16 @@ def refresh(
         kept = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) != fold]
         if not held or not kept:
             continue
-        candidate = head.adjustable().train(True)
+        candidate = copy.deepcopy(head).train(True)
         fit(candidate, features, kept, settings, tick=lambda k, n, f=fold: tell(1 + f + k / n, total, f"fold {f + 1} of {settings.folds}"))
         judge(candidate.train(False), features, held, after, fold)
-    final = head.adjustable().train(True)
+    final = copy.deepcopy(head).train(True)
     theta = fit(final, features, data.judgements, settings, tick=lambda k, n: tell(1 + settings.folds + k / n, total, "all choices"))
     # What calibrates held-out folds also calibrates the head that saw them all: differences of scores become the log odds of a choice without slips.
     by = after.calibration()
-    final.rescale(by.scale)
+    with torch.no_grad():
+        final.score.weight.mul_(by.scale)
+        final.score.bias.mul_(by.scale)
     report = {
         "before": before.report(calibrated=False),
         "after": after.report(calibrated=True),
