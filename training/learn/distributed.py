@@ -106,6 +106,7 @@ def join_world(sharded: bool = False) -> Iterator[World]:
         dist.init_process_group("nccl" if cuda else "gloo")
         try:
             yield World(rank, size, torch.device(device), sharded)
+            dist.barrier()  # who leaves while another one still talks to it may take it down
         finally:
             dist.destroy_process_group()
     else:
