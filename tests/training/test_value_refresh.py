@@ -73,7 +73,6 @@ def test_the_refreshed_head_agrees_with_held_out_choices_and_is_better_than_befo
     assert after["pair_accuracy"]["value"] > 0.9
     assert after["pair_accuracy"]["value"] > report["before"]["pair_accuracy"]["value"]
     assert after["success_accuracy"]["value"] > 0.8
-    assert not report["kept"]
     assert sum(row["n"] for row in after["reliability"]) == 21
 
 
@@ -118,19 +117,6 @@ def test_few_choices_are_held_to_the_parent_and_many_are_heard():
     assert held < 0.1 * free
     data.judgements = data.judgements * 20
     assert moved(replace(SETTINGS, pull=1000.0)) > 2 * held
-
-
-def test_a_head_that_choices_by_coin_would_make_worse_is_kept_and_calibrated():
-    head, network = parts()
-    data, text = judged_data()
-    coin = torch.rand(len(data.judgements), generator=torch.Generator().manual_seed(3)) < 0.5
-    for row, left in zip(data.judgements, coin.tolist(), strict=True):
-        row |= {"answer": "a" if left else "b", "success_a": None, "success_b": None}
-    new, report = refresh(head, network, data, text, SETTINGS, Motion())
-    assert report["kept"]
-    assert report["after"]["pair_accuracy"] == report["before"]["pair_accuracy"]
-    torch.testing.assert_close(new.score.weight, head.score.weight * report["scale"])
-    torch.testing.assert_close(new.body[0].weight, head.body[0].weight)
 
 
 def test_a_negative_pull_is_refused():

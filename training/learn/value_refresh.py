@@ -42,7 +42,7 @@ class ValueHeadSettings:
     steps: int = 200
     batch: int = 48
     learning_rate: float = 1e-4
-    pull: float = 1000.0
+    pull: float = 100.0
     noise_draws: int = 4
     success_weight: float = 0.5
     frozen_weight: float = 0.3
@@ -247,12 +247,6 @@ class Judged:
             found[folds == fold] = by.probability(margins[folds == fold])
         return found
 
-    def surprise(self) -> float:
-        """Mean negative log likelihood of the choices, in nats, calibrated as in `probabilities`; infinite without any."""
-        if not self.margins:
-            return math.inf
-        return float(F.binary_cross_entropy(self.probabilities(calibrated=True), torch.tensor(self.happened)))
-
     def report(self, *, calibrated: bool) -> dict[str, Any]:
         """Pair accuracy, ECE with its reliability table, success accuracy, and how often a chosen clip beats its frozen twin."""
         p, y = self.probabilities(calibrated), torch.tensor(self.happened)
@@ -309,8 +303,7 @@ def refresh(
         tick: called with (done, total, text); may raise to cancel.
 
     Returns:
-        (new head, {"before": report of the old head on the child's features, "after": cross-validated report, "kept": whether the old head is kept and
-        only calibrated, since it foresaw held-out choices better than heads that had learned from the others, "theta": t, "scale" and "lapse" of the
+        (new head, {"before": report of the old head on the child's features, "after": cross-validated report, "theta": t, "scale" and "lapse" of the
         calibration}).
     """
     tell = tick or (lambda done, total, text: None)
@@ -319,10 +312,10 @@ def refresh(
     features = extract(head, network, data, text, settings, motion, tick=lambda k, n: tell(k / max(n, 1), total, "features"))
     before, after = Judged(), Judged()
     seen = [row for row in data.judgements if not row.get("mirrored")]  # as people saw them: only these are judged on
+    judge(head, features, seen, before)
     for fold in range(settings.folds):
         held = [row for row in seen if fold_of(row["group"], settings.folds, settings.seed) == fold]
         kept = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) != fold]
-        judge(head, features, held, before, fold)
         if not held or not kept:
             continue
         candidate = copy.deepcopy(head).train(True)
@@ -331,9 +324,6 @@ def refresh(
     final = copy.deepcopy(head).train(True)
     theta = fit(final, features, data.judgements, settings, tick=lambda k, n: tell(1 + settings.folds + k / n, total, "all choices"))
     # What calibrates held-out folds also calibrates the head that saw them all: differences of scores become the log odds of a choice without slips.
-    kept_old = before.surprise() <= after.surprise() < math.inf
-    if kept_old:
-        final, after = copy.deepcopy(head), before
     by = after.calibration()
     with torch.no_grad():
         final.score.weight.mul_(by.scale)
@@ -341,7 +331,6 @@ def refresh(
     report = {
         "before": before.report(calibrated=False),
         "after": after.report(calibrated=True),
-        "kept": kept_old,
         "theta": theta,
         "scale": by.scale,
         "lapse": by.lapse,

@@ -187,7 +187,6 @@ def model_card(row: Round, report: dict[str, Any]) -> str:
     if after and before:
         lines.append(
             f"- Value head on held-out pairs: {after['value']:.2f} [{after['low']:.2f}, {after['high']:.2f}], n {after['n']}; was {before['value']:.2f}."
-            + (" The parent's head was kept and calibrated." if report["kept"] else "")
         )
     lines += ["", "Limits: as its parent's. Judged in the household world only; see its evaluations for contacts and success with intervals."]
     return "\n".join(lines)
