@@ -63,7 +63,8 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """execute: steps of a plan that are carried out before the next. drift: mean squared latent distance between the frame
+    """execute: steps of a plan that are carried out before the next (a second; docs/pretraining.md has what two and four thirds did).
+    drift: mean squared latent distance between the frame
     seen and the frame dreamed, over the cells where either differs from the plan's start, above which it replans at once
     (0 switches it off): `bench/drift.py` measures it, as what a plan that nothing disturbs exceeds in one step of a hundred. batch: episodes side by side."""
 
