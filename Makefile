@@ -3,7 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Byte code is made when a module is first imported, not of all of torch at once.
+# Every job starts a process, and most of them read torch. Byte code is made when a module is first imported, not of all of torch at once; it is kept,
+# whatever the shell says, and away from the sources.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/byte-code
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: help up test lint format types bench front clean
