@@ -147,6 +147,16 @@ def test_it_renders_any_size():
     large.close()
 
 
+def test_a_renderer_takes_no_more_memory_than_its_pictures_need():
+    """Evaluation plays dozens of worlds side by side; a buffer for the largest picture and a map of shadows took 138 MB of each."""
+    small = HouseholdEnv(width=64, height=48)
+    small.reset(seed=0)
+    small.render()
+    context = small._renderer._mjr_context
+    assert (context.offWidth, context.offHeight, context.shadowSize) == (128, 96, 0)
+    small.close()
+
+
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton comes with the CUDA build of torch only")
 def test_triton_can_be_imported_after_rendering():
     code = "from rollouts.worlds import make_world; w = make_world('household'); w.reset(seed=1); w.render(); import triton._C.libtriton; w.close()"

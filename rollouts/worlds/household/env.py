@@ -90,6 +90,8 @@ class HouseholdEnv(gymnasium.Env):
     def render(self) -> np.ndarray:
         """uint8 [height, width, 3]."""
         if self._renderer is None:
+            # As much memory as the picture needs: dozens of worlds are played side by side.
+            self.model.vis.global_.offheight, self.model.vis.global_.offwidth = 2 * self.height, 2 * self.width
             self._renderer = mujoco.Renderer(self.model, 2 * self.height, 2 * self.width)
         self._renderer.update_scene(self.data, "room")
         flags = self._renderer.scene.flags
