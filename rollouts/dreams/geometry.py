@@ -26,6 +26,9 @@ GEOMETRY = 5 * _NEAR + 13
 """Numbers of a frame: the distances, then what was carried and pushed how far, the robot's step and the dog's way [m], whether the text names something
 that is there, whether there is a dog, and the robot's place, heading, arms and grip."""
 
+PLACE_AND_ARMS = [GEOMETRY - 7, GEOMETRY - 6, GEOMETRY - 3, GEOMETRY - 2]
+"""Of these, where the robot is [m], and how far its left and right arm are raised."""
+
 
 def geometry(latents: torch.Tensor, context: Context) -> torch.Tensor:
     """Codes [B, T, Z, 1, 1] of dreams, or what is seen of them (`MotionCodec.seen`), and their context -> float32 [B, T, GEOMETRY].

@@ -13,21 +13,30 @@ import torch
 from torch import nn
 
 from .flow import mix
-from .geometry import GEOMETRY, geometry
+from .geometry import GEOMETRY, NEAREST, PLACE_AND_ARMS, geometry
 from .transformer import Context, VideoTransformer
 
 NOISE_LEVEL = 0.35
+HARM, STILL = range(2)
+"""What is plain to see of a rollout (`facts`)."""
+_UNSURE = 0.04  # metres: so much may the distance of robot and dog, as it is seen, be off
+_MOVED = 0.1  # metres, or parts of an arm's way: who moved farther than this did not stand still
 
 
 class ValueHead(nn.Module):
     """`forward(tokens [B, N, D])` -> (success logit [B], preference score [B]); `read` gives the tokens.
 
     geometric: whether it reads geometry, for which the world model needs a tracker; heads up to version 7 do not.
+    adjusted: whether the score has weights of its own on what is plain to see (`facts`), which choices can teach (`training/learn/adjustment.py`).
+
+    Raises ValueError for a head that is adjusted and not geometric.
     """
 
-    def __init__(self, width: int = 256, layer: int = 4, queries: int = 4, geometric: bool = False):
+    def __init__(self, width: int = 256, layer: int = 4, queries: int = 4, geometric: bool = False, adjusted: bool = False):
         super().__init__()
-        self.settings = {"width": width, "layer": layer, "queries": queries, "geometric": geometric}
+        if adjusted and not geometric:
+            raise ValueError("a head that reads no geometry sees nothing to adjust its score by")
+        self.settings = {"width": width, "layer": layer, "queries": queries, "geometric": geometric, "adjusted": adjusted}
         self.layer = layer
         self.geometric = geometric
         self.norm = nn.LayerNorm(width)
@@ -38,6 +47,20 @@ class ValueHead(nn.Module):
         self.body = nn.Sequential(nn.Linear(queries * width, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
         self.success = nn.Linear(width, 1)
         self.score = nn.Linear(width, 1)
+        if adjusted:
+            self.adjustment = nn.Parameter(torch.zeros(2))
+
+    def adjustable(self) -> ValueHead:
+        """A copy that can be adjusted and says the same until it is; of a head without geometry, just a copy."""
+        copied = ValueHead(**{**self.settings, "adjusted": self.geometric})  # type: ignore[arg-type]
+        copied.load_state_dict(self.state_dict(), strict=False)  # what may be missing is zero
+        return copied.to(self.queries.device)
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Multiply the preference score."""
+        for weight in (self.score.weight, self.score.bias, *([self.adjustment] if self.settings["adjusted"] else [])):
+            weight.mul_(factor)
 
     def read(self, model: VideoTransformer, latents: torch.Tensor, seen: torch.Tensor, context: Context, noise: torch.Tensor) -> torch.Tensor:
         """Tokens [B, N, D] of rollouts [B, T, C, h, w]: the world model's, of the rollouts noised with `noise` (broadcast: the same for
@@ -54,7 +77,22 @@ class ValueHead(nn.Module):
             normed = self.norm(tokens)
         pooled, _ = self.pool(self.queries.expand(len(tokens), -1, -1), normed, normed, need_weights=False)
         hidden = self.body(pooled.flatten(1))
-        return self.success(hidden)[:, 0], self.score(hidden)[:, 0]
+        score = self.score(hidden)[:, 0]
+        if self.settings["adjusted"]:
+            score = score + facts(measured) @ self.adjustment
+        return self.success(hidden)[:, 0], score
+
+
+def facts(measured: torch.Tensor) -> torch.Tensor:
+    """What is plain to see of rollouts of this geometry [B, T, GEOMETRY]: float32 [B, 2], each from 0 to 1.
+
+    HARM   the share of its frames that follow a touch of the dog, or are one; near zero distance, as much of one as a tracker can be sure.
+    STILL  1 where the robot and its arms never move, next to nothing where they move by some decimetres.
+    """
+    harm = torch.sigmoid(-measured[..., NEAREST] / _UNSURE).mean(1)
+    place_and_arms = measured[..., PLACE_AND_ARMS]
+    moved = (place_and_arms.amax(1) - place_and_arms.amin(1)).sum(-1)
+    return torch.stack([harm, (-moved / _MOVED).exp()], 1)
 
 
 def shared_noise(shape: tuple[int, ...], *, draws: int = 1, seed: int = 20) -> torch.Tensor:

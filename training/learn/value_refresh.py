@@ -7,9 +7,7 @@ over start frames: no pair is judged by a head that saw another pair of its star
 
 from __future__ import annotations
 
-import copy
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
@@ -18,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rollouts.dreams.geometry import GEOMETRY
 from rollouts.dreams.transformer import VideoTransformer
-from rollouts.dreams.value_head import ValueHead, shared_noise
+from rollouts.dreams.value_head import ValueHead, facts, shared_noise
+from training.learn.adjustment import Calibration, Chosen, adjust, fit_calibration
 from training.learn.batches import draw, generator_for
 from training.learn.bradley_terry import expected_calibration_error, rao_kupper_nll
 from training.learn.policy_flow import PolicyFlow
@@ -34,8 +34,6 @@ class ValueHeadSettings:
     pull           holds the weights to the parent's, as a Gaussian prior: its share of the loss falls with the number of pairs. A few hundred
                    choices know less of the world than the parent's head, and would be learned by heart.
     noise_draws    feature sets per clip; training sees them in turn, judging averages over them.
-    frozen_weight  of the loss that says that a clip chosen by a person beats its own start frame standing still:
-                   many video rewards prefer a frozen clip.
     folds          of the cross-validation behind the figures.
     """
 
@@ -45,7 +43,6 @@ class ValueHeadSettings:
     pull: float = 100.0
     noise_draws: int = 4
     success_weight: float = 0.5
-    frozen_weight: float = 0.3
     folds: int = 5
     seed: int = 0
 
@@ -132,8 +129,8 @@ def fit(
 ) -> float:
     """Train the head in place; returns the fitted theta of ties.
 
-    Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, chosen clips over frozen ones, and the pull to where the
-    head began (L2-SP: Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks").
+    Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, and the pull to where the head began (L2-SP: Li et al. 2018,
+    "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"). Then `adjust` fits what few numbers can say.
     """
     head.requires_grad_(True)  # a policy freezes its parts when it loads them
     log_theta = nn.Parameter(torch.tensor(0.3))
@@ -152,13 +149,10 @@ def fit(
             a, b = [row["a"] for row in chosen], [row["b"] for row in chosen]
             outcome = torch.tensor([{"a": 1.0, "b": -1.0, "tie": 0.0}[row["answer"]] for row in chosen])
             weight = torch.tensor([row["weight"] for row in chosen])
-            winners = [row["b"] if row["answer"] == "b" else row["a"] for row in chosen]
-            tokens = torch.cat([features.clip[k, a], features.clip[k, b], features.clip[k, winners], features.frozen[k, winners]])
-            _, score = head(tokens)
-            score_a, score_b, score_w, score_frozen = score.chunk(4)
+            _, score = head(torch.cat([features.clip[k, a], features.clip[k, b]]))
+            score_a, score_b = score.chunk(2)
             nll = rao_kupper_nll(score_a - score_b, outcome, log_theta.clamp_min(1e-3))
-            still = -F.logsigmoid(score_w - score_frozen)
-            loss = loss + (weight * (nll + settings.frozen_weight * still)).sum() / weight.sum().clamp_min(1e-6)
+            loss = loss + (weight * nll).sum() / weight.sum().clamp_min(1e-6)
         flags = [flagged[i] for i in draw(list(range(len(flagged))), min(settings.batch, len(flagged)), step, settings.seed, "flags")]
         if flags and settings.success_weight:
             logit, _ = head(features.clip[k, [f[0] for f in flags]])
@@ -177,7 +171,22 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm
         optimizer.step()
+    if head.settings["adjusted"]:
+        adjust(head.train(False), chosen_clips(head, features, judgements))
     return float(log_theta.detach().clamp_min(0).exp())
+
+
+@torch.no_grad()
+def chosen_clips(head: ValueHead, features: Features, judgements: list[dict[str, Any]]) -> Chosen:
+    """What the head says of the clips that people chose, of those that they did not, and of the chosen ones' frozen twins."""
+    rows = [row for row in judgements if row["answer"] in ("a", "b")]
+    won = [row[row["answer"]] for row in rows]
+    lost = [row["a" if row["answer"] == "b" else "b"] for row in rows]
+    (_, score), (_, frozen_score) = scores(head, features.clip), scores(head, features.frozen)
+    # Geometry is the same under all noise draws.
+    seen, frozen = facts(features.clip[0][..., -GEOMETRY:]), facts(features.frozen[0][..., -GEOMETRY:])
+    weight = torch.tensor([row["weight"] for row in rows])
+    return Chosen(score[won], seen[won], score[lost], seen[lost], frozen_score[won], frozen[won], weight)
 
 
 @torch.no_grad()
@@ -186,40 +195,6 @@ def scores(head: ValueHead, tokens_KNMD: Tensor) -> tuple[Tensor, Tensor]:
     parts = [head(tokens) for tokens in tokens_KNMD]
     success = torch.stack([torch.sigmoid(logit) for logit, _ in parts]).mean(0)
     return success, torch.stack([score for _, score in parts]).mean(0)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """From margins of scores to what people choose: P(a) = lapse + (1 - 2 lapse) sigmoid(scale * margin).
-
-    scale  temperature scaling (Guo et al. 2017).
-    lapse  how often people answer the other way however clear the pair is (Wichmann & Hill 2001, "The psychometric function"). Without it the
-           scale has to make every pair unsure to account for a few slips: sure pairs come out too sure, and those in between not sure enough.
-    """
-
-    scale: float = 1.0
-    lapse: float = 0.0
-
-    def probability(self, margins: Tensor) -> Tensor:
-        return self.lapse + (1 - 2 * self.lapse) * torch.sigmoid(self.scale * margins)
-
-
-def fit_calibration(margins: Tensor, happened: Tensor) -> Calibration:
-    """The most probable calibration, with a Beta(2, 20) prior on the lapse: people do slip, one time in twenty or so.
-
-    The scale is bounded to [0.02, 5] and the lapse to 0.25, so that a handful of pairs can not claim certainty; without any pair nothing changes.
-    """
-    if margins.numel() == 0:
-        return Calibration()
-    scales, lapses = torch.logspace(math.log10(0.02), math.log10(5.0), 200), torch.linspace(0.005, 0.25, 50)
-    sure = torch.sigmoid(scales[:, None] * margins)
-    best, found = math.inf, Calibration()
-    for lapse in lapses.tolist():
-        nll = F.binary_cross_entropy(lapse + (1 - 2 * lapse) * sure, happened.expand(len(scales), -1), reduction="none").sum(1)
-        cost = float(nll.min()) - math.log(lapse) - 19 * math.log(1 - lapse)
-        if cost < best:
-            best, found = cost, Calibration(float(scales[int(nll.argmin())]), lapse)
-    return found
 
 
 @dataclass
@@ -318,16 +293,14 @@ def refresh(
         kept = [row for row in data.judgements if fold_of(row["group"], settings.folds, settings.seed) != fold]
         if not held or not kept:
             continue
-        candidate = copy.deepcopy(head).train(True)
+        candidate = head.adjustable().train(True)
         fit(candidate, features, kept, settings, tick=lambda k, n, f=fold: tell(1 + f + k / n, total, f"fold {f + 1} of {settings.folds}"))
         judge(candidate.train(False), features, held, after, fold)
-    final = copy.deepcopy(head).train(True)
+    final = head.adjustable().train(True)
     theta = fit(final, features, data.judgements, settings, tick=lambda k, n: tell(1 + settings.folds + k / n, total, "all choices"))
     # What calibrates held-out folds also calibrates the head that saw them all: differences of scores become the log odds of a choice without slips.
     by = after.calibration()
-    with torch.no_grad():
-        final.score.weight.mul_(by.scale)
-        final.score.bias.mul_(by.scale)
+    final.rescale(by.scale)
     report = {
         "before": before.report(calibrated=False),
         "after": after.report(calibrated=True),
