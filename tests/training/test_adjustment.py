@@ -7,7 +7,7 @@ from rollouts.dreams.geometry import GEOMETRY, NEAREST, PLACE_AND_ARMS
 from rollouts.dreams.value_head import HARM, STILL, ValueHead, facts
 from training.learn.adjustment import Calibration, adjust, fit_calibration
 from training.learn.bradley_terry import expected_calibration_error
-from training.learn.value_refresh import Features, Judged, ValueHeadSettings, chosen_clips, fit, judge
+from training.learn.value_refresh import Features, Judged, ValueHeadSettings, evidence, fit, judge, scores
 
 WIDTH, FRAMES, CLIPS = 32, 4, 80
 
@@ -78,7 +78,7 @@ def test_heads_without_geometry_can_not_be_adjusted():
     plain = ValueHead(width=WIDTH, layer=0).eval()
     features, rows = dog_lovers()
     with pytest.raises(ValueError, match="can not be adjusted"):
-        adjust(plain, chosen_clips(blind_head(), features, rows))
+        adjust(plain, *evidence(blind_head(), features, rows))
 
 
 def test_that_people_mind_a_touch_is_learned_though_the_head_is_held():
@@ -95,7 +95,7 @@ def test_a_frozen_clip_does_not_win_though_the_head_prefers_it():
     """A frozen twin never touches the dog, so a score that minds touches is for it; chosen clips must win nevertheless."""
     features, rows = dog_lovers(slips=10)  # ten times the clip that touches the dog was chosen
     head = blind_head().adjustable()
-    adjust(head, chosen_clips(head, features, rows))
+    adjust(head, *evidence(head, features, rows))
     judged = Judged()
     judge(head, features, rows, judged)
     assert judged.report(calibrated=False)["beats_frozen"]["value"] == 1
@@ -109,11 +109,23 @@ def test_a_frozen_clip_does_not_win_though_the_head_prefers_it():
 def test_frozen_clips_do_not_change_which_of_two_moving_clips_wins():
     features, rows = dog_lovers(slips=3)
     one, two = blind_head().adjustable(), blind_head().adjustable()
-    adjust(one, chosen_clips(one, features, rows))
+    adjust(one, *evidence(one, features, rows))
     features.frozen[..., WIDTH + NEAREST] = -0.5  # other twins
-    adjust(two, chosen_clips(two, features, rows))
+    adjust(two, *evidence(two, features, rows))
     assert one.adjustment[HARM] == two.adjustment[HARM]
     assert one.adjustment[STILL] != two.adjustment[STILL]
+
+
+def test_success_is_scaled_and_shifted_to_what_people_say():
+    """The head is sure that nothing succeeds; people saw three of four succeed."""
+    head = blind_head().adjustable()
+    torch.nn.init.zeros_(head.success.weight)
+    torch.nn.init.constant_(head.success.bias, -4.0)
+    features, rows = dog_lovers()
+    rows = [{**row, "success_a": True, "success_b": i % 2 == 0} for i, row in enumerate(rows)]
+    adjust(head, *evidence(head, features, rows))
+    success, _ = scores(head, features.clip)
+    assert float(success.mean()) == pytest.approx(0.75, abs=0.02)
 
 
 def test_few_choices_count_little_and_none_change_nothing():
@@ -121,7 +133,7 @@ def test_few_choices_count_little_and_none_change_nothing():
     found = []
     for count in (0, 1, 4, 40):
         head = blind_head().adjustable()
-        adjust(head, chosen_clips(head, features, rows[:count]))
+        adjust(head, *evidence(head, features, rows[:count]))
         found.append(float(head.adjustment[HARM].detach()))
     assert found[0] == 0
     assert 0 > found[1] > found[2] > found[3]

@@ -68,12 +68,22 @@ class Chosen:
     weight: Tensor
 
 
-def adjust(head: ValueHead, chosen: Chosen) -> None:
-    """Fit, in place, how sure a head's score is, and what it makes of harm and of standing still beside what it says already.
+@dataclass(frozen=True)
+class Flagged:
+    """Clips of which people said whether they succeed: the head's logits [N], what people said [N] (0 or 1), and weights [N]."""
+
+    logit: Tensor
+    succeeded: Tensor
+    weight: Tensor
+
+
+def adjust(head: ValueHead, chosen: Chosen, flagged: Flagged) -> None:
+    """Fit, in place, how sure a head is, and what it makes of harm and of standing still beside what it says already.
 
     What harm counts is learned from what people chose and did not choose, and what standing still costs from chosen clips and their start frames: many
     video rewards prefer a frozen clip. Were both learned by the same weights, keeping frozen clips from winning would change which of two moving ones
-    does. Without choices nothing changes.
+    does. Success is scaled and shifted (Platt 1999): a head that knows how dreams end in the world is harder on them than who looks at the dream alone.
+    Without choices nothing changes.
 
     Raises ValueError for a head that can not be adjusted.
     """
@@ -93,10 +103,18 @@ def adjust(head: ValueHead, chosen: Chosen) -> None:
         return -(chosen.weight * F.logsigmoid(ahead + x[0] * stiller)).sum() + (x[0] / _SPREAD).square() / 2
 
     (still_counts,) = _minimum(of_frozen, 1)
+
+    def of_flags(x: Tensor) -> Tensor:
+        nll = F.binary_cross_entropy_with_logits(x[0].exp() * flagged.logit + x[1], flagged.succeeded.double(), reduction="none")
+        return (flagged.weight * nll).sum() + x[0].square() / 2 + (x[1] / _SPREAD).square() / 2
+
+    log_success_scale, shift = _minimum(of_flags, 2)
     head.rescale(float(log_scale.exp()))
     with torch.no_grad():
         head.adjustment[HARM] += float(harm_counts)
         head.adjustment[STILL] += float(still_counts)
+        head.success.weight.mul_(float(log_success_scale.exp()))
+        head.success.bias.mul_(float(log_success_scale.exp())).add_(float(shift))
 
 
 def _minimum(cost: Callable[[Tensor], Tensor], unknowns: int) -> Tensor:

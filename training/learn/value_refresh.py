@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from rollouts.dreams.geometry import GEOMETRY
 from rollouts.dreams.transformer import VideoTransformer
 from rollouts.dreams.value_head import ValueHead, facts, shared_noise
-from training.learn.adjustment import Calibration, Chosen, adjust, fit_calibration
+from training.learn.adjustment import Calibration, Chosen, Flagged, adjust, fit_calibration
 from training.learn.batches import draw, generator_for
 from training.learn.bradley_terry import expected_calibration_error, rao_kupper_nll
 from training.learn.policy_flow import PolicyFlow
@@ -40,7 +40,7 @@ class ValueHeadSettings:
     steps: int = 200
     batch: int = 48
     learning_rate: float = 1e-4
-    pull: float = 100.0
+    pull: float = 1000.0
     noise_draws: int = 4
     success_weight: float = 0.5
     folds: int = 5
@@ -129,9 +129,12 @@ def fit(
 ) -> float:
     """Train the head in place; returns the fitted theta of ties.
 
-    Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, and the pull to where the head began (L2-SP: Li et al. 2018,
-    "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"). Then `adjust` fits what few numbers can say.
+    First `adjust` fits what few numbers can say; a head that is too sure would otherwise learn to doubt before it learns anything.
+    Then all weights are trained. Loss: Rao-Kupper on score differences, binary cross-entropy on success flags, and the pull to where the head began
+    (L2-SP: Li et al. 2018, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks").
     """
+    if head.settings["adjusted"]:
+        adjust(head, *evidence(head, features, judgements))
     head.requires_grad_(True)  # a policy freezes its parts when it loads them
     log_theta = nn.Parameter(torch.tensor(0.3))
     optimizer = torch.optim.Adam([*head.parameters(), log_theta], lr=settings.learning_rate)
@@ -171,22 +174,25 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm
         optimizer.step()
-    if head.settings["adjusted"]:
-        adjust(head.train(False), chosen_clips(head, features, judgements))
     return float(log_theta.detach().clamp_min(0).exp())
 
 
 @torch.no_grad()
-def chosen_clips(head: ValueHead, features: Features, judgements: list[dict[str, Any]]) -> Chosen:
-    """What the head says of the clips that people chose, of those that they did not, and of the chosen ones' frozen twins."""
+def evidence(head: ValueHead, features: Features, judgements: list[dict[str, Any]]) -> tuple[Chosen, Flagged]:
+    """What a head with geometry says of the clips that people chose, of those that they did not, of the chosen ones' frozen twins, and of the clips of
+    which they said whether they succeed."""
     rows = [row for row in judgements if row["answer"] in ("a", "b")]
     won = [row[row["answer"]] for row in rows]
     lost = [row["a" if row["answer"] == "b" else "b"] for row in rows]
-    (_, score), (_, frozen_score) = scores(head, features.clip), scores(head, features.frozen)
+    (success, score), (_, frozen_score) = scores(head, features.clip), scores(head, features.frozen)
     # Geometry is the same under all noise draws.
     seen, frozen = facts(features.clip[0][..., -GEOMETRY:]), facts(features.frozen[0][..., -GEOMETRY:])
-    weight = torch.tensor([row["weight"] for row in rows])
-    return Chosen(score[won], seen[won], score[lost], seen[lost], frozen_score[won], frozen[won], weight)
+    weight = torch.tensor([float(row["weight"]) for row in rows])
+    flags = [(row[side], float(row[f"success_{side}"]), float(row["weight"])) for row in judgements for side in "ab" if row[f"success_{side}"] is not None]
+    clips, succeeded, certain = zip(*flags, strict=True) if flags else ((), (), ())
+    logit = torch.logit(success, eps=1e-4)[list(clips)]
+    chosen = Chosen(score[won], seen[won], score[lost], seen[lost], frozen_score[won], frozen[won], weight)
+    return chosen, Flagged(logit, torch.tensor(succeeded), torch.tensor(certain))
 
 
 @torch.no_grad()
