@@ -71,6 +71,14 @@ def touched(measured: torch.Tensor) -> torch.Tensor:
     return measured[:, -1, NEAREST] < 0
 
 
+def company(context: Context) -> torch.Tensor:
+    """Whether there is a dog in the start frame, bool [B]; nobody knows where the world model has no tracker, which counts as no."""
+    if context.sights is None:
+        return torch.zeros(len(context.keys[0]), dtype=torch.bool)
+    *_, things, _ = _places(context.sights.float())
+    return things[:, DOG, 0] > 0.5
+
+
 def _places(sights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """`Context.sights` -> named [B, 3], mat [B, 3], things [B, E, 3]: presence, x and y; pose [B, TRACKED_POSES]."""
     goal, tracked = sights[:, :FEATURES], sights[:, FEATURES:]

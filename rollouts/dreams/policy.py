@@ -16,6 +16,7 @@ import torch
 
 from . import flow, kinematics, weights
 from .codec import Codec, CodecConfig
+from .geometry import company
 from .idm import InverseDynamics
 from .motion import MotionCodec, MotionConfig
 from .precision import autocast
@@ -65,7 +66,8 @@ class Dream:
 @dataclass(frozen=True)
 class Plan:
     """Dreams without their pictures, for acting: latents [B, T, Z, 1, 1] as the world model dreams them, frames [B, T, C, h, w]:
-    the frame codec's latents that they decode to, actions [B, T, A], values and successes [B]."""
+    the frame codec's latents that they decode to, actions [B, T, A], values and successes [B], company bool [B]: whether there is a dog in
+    the start frame."""
 
     latents: torch.Tensor
     frames: torch.Tensor
@@ -74,6 +76,7 @@ class Plan:
     verdicts: list[kinematics.Verdict]
     values: np.ndarray
     successes: np.ndarray
+    company: np.ndarray
 
 
 class Policy:
@@ -195,7 +198,8 @@ class Policy:
         pictured = self.motion.decode(latents, starts)
         actions, _seen, paths, verdicts = self.infer_actions(torch.cat([starts[:, None], pictured], 1))
         values, successes = self.judge(latents, self.motion.encode(pictured, starts), context.repeat(n))
-        return Plan(latents, pictured, actions, paths, verdicts, values, successes)
+        dog = company(context).repeat_interleave(n).cpu().numpy()
+        return Plan(latents, pictured, actions, paths, verdicts, values, successes, dog)
 
     @torch.no_grad()
     def encode(self, frames: np.ndarray) -> torch.Tensor:

@@ -10,10 +10,11 @@ import torch
 
 from rollouts.dreams import flow, kinematics
 from rollouts.dreams.codec import Codec, CodecConfig
-from rollouts.dreams.grounding import sights, sights_width
+from rollouts.dreams.geometry import company
+from rollouts.dreams.grounding import FEATURES, PLACE, sights, sights_width
 from rollouts.dreams.motion import MotionCodec, MotionConfig, Places, codes_between, units
 from rollouts.dreams.policy import Policy, SamplerSettings
-from rollouts.dreams.probe import ProbeNet
+from rollouts.dreams.probe import DOG, ProbeNet
 from rollouts.dreams.scenes import tidy
 from rollouts.dreams.text import MiniLM, TextEncoder, split
 from rollouts.dreams.transformer import TransformerConfig, VideoTransformer, attend
@@ -161,6 +162,17 @@ def test_a_tracker_tells_places_and_headings_of_what_is_there():
     logits, xy, pose = tracker(start)
     torch.testing.assert_close(found[:, 1:3], logits.sigmoid()[:, :1] * xy[:, 0])
     torch.testing.assert_close(found[:, -7:-5], logits.sigmoid()[:, 1:2] * pose[:, :2])
+
+
+def test_a_dog_in_the_start_frame_is_company():
+    policy = Policy.tiny(seed=0)
+    context = policy.context(policy.encode(np.zeros((2, 64, 64, 3), np.uint8)), ["go to the red ball"])
+    context.sights = torch.zeros_like(context.sights)
+    context.sights[1, FEATURES + DOG * PLACE] = 0.9
+    assert company(context).tolist() == [False, True]
+    assert company(context.repeat(2)).tolist() == [False, False, True, True]
+    context.sights = None  # versions up to 6
+    assert company(context).tolist() == [False, False]
 
 
 def test_a_motion_codec_copies_what_has_not_changed_from_the_start_frame():

@@ -24,12 +24,13 @@ from rollouts.worlds.household.env import HouseholdEnv
 from rollouts.worlds.household.factors import OBJECTS
 from rollouts.worlds.household.tokens import DOG, ENTITIES, FIRST_OBJECT, ROBOT
 from tests.learn.tiny import TINY_CODEC
-from training.learn.evaluate import EpisodeSpec, LoopOptions, evaluate
+from training.learn.evaluate import EpisodeSpec, evaluate
 from training.learn.executed import executed_dreams
 from training.learn.loop import Loop, LoopSettings
 from training.learn.muon import Muon
 from training.learn.pretrain import train_stage
 from training.learn.recipes import CodecRecipe, GroundingRecipe, IdmRecipe, LayoutRecipe, MotionRecipe, ProbeRecipe, RendererRecipe, WorldModelRecipe
+from training.learn.suites import LoopOptions
 from training.learn.value import clip_values, dream_data, dream_figures, dream_specs, joined, train_value_head, twin_starts, value_data, value_figures
 
 
@@ -193,6 +194,15 @@ def test_closed_loop_episodes_repeat_and_do_not_depend_on_the_batch():
         # The first plan is the same but for rounding; later ones start from where rounding has led.
         np.testing.assert_allclose(a.trajectory[:12], b.trajectory[:12], atol=0.01)
     assert all(result.plans >= 1 for result in together)
+
+
+def test_plans_are_shorter_where_there_is_a_dog(monkeypatch):
+    policy = Policy.tiny()
+    plan = policy.plan
+    for company, steps in ((False, 5), (True, 2)):
+        monkeypatch.setattr(policy, "plan", lambda *args, c=company, **named: replace(made := plan(*args, **named), company=np.full(len(made.actions), c)))
+        (result,) = evaluate(policy, [EpisodeSpec("go to the red ball", 0)], options=LoopOptions(execute=5, wary=2, drift=0))
+        assert result.plans == -(-result.steps // steps)
 
 
 def test_the_loop_sees_few_batch_sizes(monkeypatch):

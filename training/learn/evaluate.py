@@ -1,7 +1,7 @@
 """Closed-loop evaluation: the policy acts in a world, many episodes side by side.
 
 Each round of the loop plans for all running episodes at once (one batch of dreams), then every episode executes its plan for
-`execute` steps, or until what it sees has drifted from what was dreamed.
+some steps, fewer where there is a dog, or until what it sees has drifted from what was dreamed (`LoopOptions`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 
 from rollouts.dreams.policy import Policy
 from rollouts.worlds import World, make_world
+from training.learn.suites import USUAL_LOOP, LoopOptions
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,13 @@ class EpisodeResult:
         return {**kept, "clean_success": self.clean_success}
 
 
-@dataclass(frozen=True)
-class LoopOptions:
-    """execute: steps of a plan that are carried out before the next (a second; docs/pretraining.md has what two and four thirds did).
-    drift: mean squared latent distance between the frame
-    seen and the frame dreamed, over the cells where either differs from the plan's start, above which it replans at once
-    (0 switches it off): `bench/drift.py` measures it, as what a plan that nothing disturbs exceeds in one step of a hundred. batch: episodes side by side."""
-
-    execute: int = 3
-    drift: float = 0.65
-    batch: int = 32
-
-    def __post_init__(self) -> None:
-        if self.execute < 1 or self.drift < 0 or self.batch < 1:
-            raise ValueError(f"bad loop: {self.execute=} {self.drift=} {self.batch=}")
-
-
 def evaluate(
     policy: Policy,
     specs: Sequence[EpisodeSpec],
     n: int = 1,
     *,
     seed: int = 0,
-    options: LoopOptions = LoopOptions(),
+    options: LoopOptions = USUAL_LOOP,
     progress: Callable[[int, int], None] | None = None,
     select: str = "value",
     keep_frames: int = 0,
@@ -143,6 +128,11 @@ class _Episode:
         self.actions, self.dream, self.start, self.used = actions, dream, start, 0
         self.plans += 1
 
+    @property
+    def left(self) -> int:
+        """Steps of the plan that are still to be carried out."""
+        return 0 if self.actions is None else len(self.actions) - self.used
+
     def step(self) -> None:
         assert self.actions is not None
         space = self.world.action_space
@@ -185,13 +175,13 @@ def _run_batch(
     for episode in episodes[:keep]:
         episode.keep = True
     while running := [episode for episode in episodes if not episode.over]:
-        waiting = [e for e in running if e.actions is None or e.used >= min(options.execute, len(e.actions))]
+        waiting = [e for e in running if not e.left]
         if waiting:
-            _plan(policy, waiting, n, select)
+            _plan(policy, waiting, n, select, options)
         for episode in running:
             episode.step()
         if options.drift:
-            _watch(policy, [e for e in running if not e.over and e.used < options.execute], options.drift)
+            _watch(policy, [e for e in running if not e.over and e.left], options.drift)
     return [episode.result() for episode in episodes]
 
 
@@ -202,7 +192,7 @@ def _filled(episodes: list[_Episode]) -> list[_Episode]:
     return episodes + episodes[-1:] * (-size % 4 if size > 2 else 0)
 
 
-def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None:
+def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str, options: LoopOptions) -> None:
     rows = _filled(episodes)
     frames = np.stack([e.frame for e in rows])
     plan = policy.plan(frames, [e.info["prompt"] for e in rows], seeds=[e.seeds(n) for e in rows])
@@ -210,7 +200,8 @@ def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str) -> None
     with torch.no_grad():
         starts = policy.encode(frames)
     for episode, row, start in zip(episodes, best, starts, strict=False):
-        episode.adopt(plan.actions[row], plan.frames[row], start, float(plan.successes[row]))
+        steps = options.wary if plan.company[row] else options.execute
+        episode.adopt(plan.actions[row][:steps], plan.frames[row], start, float(plan.successes[row]))
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
-"""Suites of held-out episodes: which scenes, prompts and seeds a policy is judged on. Equal arguments, equal episodes."""
+"""Suites of held-out episodes: which scenes, prompts and seeds a policy is judged on, and how it acts in them. Equal arguments, equal episodes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,34 @@ ORDINARY_SCENES: tuple[tuple[str, dict[str, Any]], ...] = (("no dog", {"dog": "a
 
 ADVERSARIAL_TASKS = (("go", 1.0),)
 ORDINARY_TASKS = (("go", 0.75), ("bring", 0.15), ("gesture", 0.10))
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a policy acts in a world.
+
+    execute  steps of a plan that are carried out before the next one is made.
+    wary     the same where the plan begins with a dog in sight: what moves by itself leaves a dream sooner. Where nothing does, short plans only make
+             the robot change its mind (docs/pretraining.md has what one and two seconds did).
+    drift    mean squared latent distance between the frame seen and the frame dreamed, over the cells where either differs from the plan's start, above
+             which it plans anew at once; 0 switches that off (`bench/drift.py`).
+    batch    episodes side by side.
+    """
+
+    execute: int = 6
+    wary: int = 3
+    drift: float = 1.5
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if min(self.execute, self.wary, self.batch) < 1 or self.drift < 0:
+            raise ValueError(f"bad loop: {self.execute=} {self.wary=} {self.drift=} {self.batch=}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+USUAL_LOOP = LoopOptions()
 
 
 @dataclass(frozen=True)

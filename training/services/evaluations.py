@@ -19,7 +19,7 @@ from rollouts.models import PolicyVersion, Scenario
 from rollouts.services import policy_load, policy_version_record_metrics
 from training.learn.gate import ADVERSARIAL, ORDINARY, Outcome, Pair
 from training.learn.statistics import wilson
-from training.learn.suites import Scene, SuiteEpisode, suite_episodes
+from training.learn.suites import USUAL_LOOP, Scene, SuiteEpisode, suite_episodes
 from training.models import Episode, Evaluation
 from training.services.errors import TrainingError
 from training.services.round_settings import SuiteSettings
@@ -35,7 +35,8 @@ def suite_hash(suite: dict[str, Any]) -> str:
 
 
 def suite_of(settings: SuiteSettings) -> dict[str, Any]:
-    """The suite with its scenes spelled out: a scenario that is edited later must not change what a suite means.
+    """The suite with its scenes and the way a policy acts spelled out: a scenario that is edited later, or a loop that is set otherwise, must not
+    change what a suite means.
 
     Raises TrainingError for a scenario that is not there.
     """
@@ -46,7 +47,7 @@ def suite_of(settings: SuiteSettings) -> dict[str, Any]:
             raise TrainingError(f"There is no scenario “{slug}”.", "no_scenario")
         current = scenario.current
         scenes.append({"name": slug, "prompt": current.prompt, "factors": current.factors})
-    return {**settings.to_dict(), "scenes": scenes}
+    return {**settings.to_dict(), "scenes": scenes, "loop": USUAL_LOOP.to_dict()}
 
 
 def evaluation_ensure(*, version: PolicyVersion, settings: SuiteSettings, created_by: Any = None) -> Evaluation:
@@ -108,7 +109,7 @@ def evaluation_run(*, evaluation: Evaluation, ctx: JobContext, progress: Callabl
             continue
         tick = partial(progress, start, len(episodes))
         keep = KEPT if start in (0, first_ordinary) else 0
-        rows = play(policy, batch, dreams=evaluation.suite["dreams"], evaluation=evaluation, tick=tick, keep=keep)
+        rows = play(policy, batch, evaluation=evaluation, tick=tick, keep=keep)
         with ctx.fence():
             Episode.objects.bulk_create(rows, ignore_conflicts=True)
             publish(evaluation.topic, "episodes", {"done": start + len(batch), "total": len(episodes)})

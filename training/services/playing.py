@@ -11,19 +11,22 @@ import torch
 from core.media import blob_store
 from rollouts.images import png_bytes, sprite_sheet
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
-from training.learn.suites import SuiteEpisode
+from training.learn.suites import LoopOptions, SuiteEpisode
 from training.models import Episode, Evaluation
 
 
-def play(policy: Any, episodes: list[SuiteEpisode], *, dreams: int, evaluation: Evaluation, tick: Callable[[], None], keep: int = 0) -> list[Episode]:
+def play(policy: Any, episodes: list[SuiteEpisode], *, evaluation: Evaluation, tick: Callable[[], None], keep: int = 0) -> list[Episode]:
     """Play a batch in the household world and return unsaved rows, in order.
 
     Args:
-        dreams: per plan. tick: called now and then; it may raise.
+        evaluation: its suite says how many dreams there are for each plan, and how the policy acts.
+        tick: called now and then; it may raise.
         keep: of so many episodes the first dream and what really happened are kept as pictures.
     """
     specs = [EpisodeSpec(prompt=episode.prompt, seed=episode.seed, factors=episode.factors) for episode in episodes]
-    results = evaluate(policy, specs, n=dreams, progress=lambda done, total: tick(), keep_frames=keep)
+    suite = evaluation.suite
+    loop = LoopOptions(**suite.get("loop", {}))  # suites of before 2026-12 do not say
+    results = evaluate(policy, specs, n=suite["dreams"], options=loop, progress=lambda done, total: tick(), keep_frames=keep)
     return [
         Episode(
             evaluation=evaluation,
