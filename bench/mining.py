@@ -1,5 +1,7 @@
 """Does mining find failures that are real? `python -m bench.mining` writes bench/results/mining.json.
 
+Of a policy that a round has taught, which mining looks at again after its promotion: `--weights ROUND/child --results mining_after_a_round`.
+
 MAP-Elites dreams from `--budget` start frames, of which the worst finds are proposed: one of each cell, then the worst of the rest. Uniform draws over
 the factor cells are taken as they come, so that dreaming from more of them would change nothing. `--episodes` start frames of each are then played in
 physics, closed loop, from the same layouts. `mined_failure_ratio` = real failure rate of the mined / of the uniform ones; its interval is a bootstrap over
@@ -40,9 +42,10 @@ def main() -> None:
     parser.add_argument("--twice", type=int, default=50, help="unsure finds, and uniform draws, that are played twice")
     parser.add_argument("--n", type=int, default=1, help="dreams per plan in the closed loop")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", default="mining", help="name of the file of results")
     options = parser.parse_args()
     began = time.time()
-    write_results("mining", run(Policy.load(options.weights), options), began)
+    write_results(options.results, run(Policy.load(options.weights), options), began)
 
 
 def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
