@@ -14,6 +14,7 @@ from rollouts.models import PolicyVersion
 from rollouts.worlds.household.tasks import holds_in_mirror
 from training import services
 from training.learn.preferences import PreferenceData
+from training.learn.suites import USUAL_LOOP
 from training.models import Episode, Evaluation, Round, RoundMetric
 from training.services import snapshots
 from training.services.snapshots import snapshot_directory
@@ -112,6 +113,8 @@ def test_a_round_goes_from_choices_to_a_decision(dreamt_choices, researcher, res
 
     for url in (row.get_absolute_url(), f"/versions/{child.pk}/", child_evaluation.get_absolute_url(), "/rounds/", "/evaluations/"):
         assert researcher_client.get(url).status_code == 200, url
+    assert "A touch of the dog counts" in researcher_client.get(row.get_absolute_url()).content.decode()
+    assert parent_evaluation.suite["loop"] == USUAL_LOOP.to_dict()
 
 
 def test_what_is_learned_is_learned_in_a_mirror_too(dreamt_choices, run_job):

@@ -285,7 +285,7 @@ def refresh(
 
     Returns:
         (new head, {"before": report of the old head on the child's features, "after": cross-validated report, "theta": t, "scale" and "lapse" of the
-        calibration}).
+        calibration, "facts": log odds that `rollouts.dreams.value_head.facts` count, None for a head without geometry}).
     """
     tell = tick or (lambda done, total, text: None)
     network.train(False)
@@ -313,6 +313,7 @@ def refresh(
         "theta": theta,
         "scale": by.scale,
         "lapse": by.lapse,
+        "facts": final.adjustment.tolist() if final.settings["adjusted"] else None,
         "settings": settings.to_dict(),
     }
     return final.train(False), report
