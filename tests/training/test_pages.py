@@ -343,3 +343,14 @@ def test_the_api_lists_episodes(researcher_client, parent):
 def test_a_new_evaluation_is_of_the_active_version_unless_another_is_asked_for(researcher_client, parent):
     assert f'<option value="{parent.pk}" selected>' in researcher_client.get("/evaluations/new/").content.decode()
     assert f'<option value="{parent.pk}" selected>' in researcher_client.get(f"/evaluations/new/?version={parent.pk}").content.decode()
+
+
+def test_the_curve_over_dreams_is_of_one_suite(parent):
+    from training.selectors import best_of_n
+
+    evaluation_of(parent, contacts=20, n=40, dreams=1)
+    assert best_of_n(parent.pk) is None
+    evaluation_of(parent, contacts=0, n=8, dreams=2, seed=3)  # other episodes: no point of this curve
+    assert best_of_n(parent.pk) is None
+    evaluation_of(parent, contacts=5, n=40, dreams=4)
+    assert best_of_n(parent.pk)["x"]["values"] == [1, 4]

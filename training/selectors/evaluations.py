@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -157,10 +158,12 @@ def predicted_against_measured() -> dict[str, Any]:
 
 
 def best_of_n(version_id: int) -> dict[str, Any] | None:
-    """Clean success over the number of dreams per plan, of one version's complete evaluations; None below two numbers."""
-    curve: dict[int, Evaluation] = {}
+    """Clean success over the number of dreams per plan, of one version's complete evaluations on suites that are otherwise the same: those with the most
+    numbers, the newest of equals. None below two numbers."""
+    curves: dict[str, dict[int, Evaluation]] = {}
     for row in Evaluation.objects.filter(policy_version_id=version_id, state=Evaluation.State.DONE).order_by("id"):
-        curve[row.suite["dreams"]] = row
+        curves.setdefault(json.dumps({**row.suite, "dreams": None}, sort_keys=True), {})[row.suite["dreams"]] = row
+    curve = max(curves.values(), key=lambda rows: (len(rows), max(row.pk for row in rows.values())), default={})
     if len(curve) < 2:
         return None
     dreams = sorted(curve)
