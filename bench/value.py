@@ -57,11 +57,14 @@ def figures_of(reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rounds", type=Path, nargs="+", help="directories of rounds: with preferences/ and child/")
+    parser.add_argument("rounds", type=Path, nargs="*", help="directories of rounds, with preferences/ and child/; those of the proof if left out")
     parser.add_argument("--weights", type=Path, default=ROOT / "rollouts" / "weights" / "base", help="of their parent")
     options = parser.parse_args()
+    rounds = options.rounds or sorted(path.parent for path in (ROOT / "var" / "proof" / "rounds").glob("*/child"))
+    if not rounds:
+        parser.error("there is no round yet: name directories of rounds, or run python -m bench.proof first")
     began, policy = time.time(), Policy.load(options.weights)
-    write_results("value", figures_of([report_of(policy, directory) for directory in options.rounds]), began)
+    write_results("value", figures_of([report_of(policy, directory) for directory in rounds]), began)
 
 
 if __name__ == "__main__":
