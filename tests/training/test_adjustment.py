@@ -135,6 +135,8 @@ def test_few_choices_count_little_and_none_change_nothing():
         head = blind_head().adjustable()
         adjust(head, *evidence(head, features, rows[:count]))
         found.append(float(head.adjustment[HARM].detach()))
+        if not count:
+            assert all(torch.equal(value, head.state_dict()[name]) for name, value in blind_head().adjustable().state_dict().items())
     assert found[0] == 0
     assert 0 > found[1] > found[2] > found[3]
 

@@ -187,7 +187,7 @@ def _run_batch(
 
 def _filled(episodes: list[_Episode]) -> list[_Episode]:
     """With the last one repeated up to the next of few sizes. The libraries below torch keep what they compiled for every size that they have seen; a
-    loop that comes by every number from 1 to 32 took gigabytes."""
+    loop that comes by every number from 1 to 32 took more than one gigabyte for it."""
     size = len(episodes)
     return episodes + episodes[-1:] * (-size % 4 if size > 2 else 0)
 
