@@ -108,6 +108,7 @@ def test_a_decided_round_shows_the_gate(researcher_client, decided):
         ),
         ({"best_step": 150, "steps": 200, "stopped": "alarm"}, "It kept the weights of step 150."),
         ({"best_step": 0, "steps": 100, "stopped": "alarm"}, "kept the parent’s weights (step 0), so the child dreams as its parent does"),
+        ({"best_step": 0, "steps": 300, "stopped": "budget"}, "none that came later was without alarm and clearly better on held-out pairs."),
         ({"best_step": 300, "steps": 300, "stopped": "budget"}, "ran all 300 steps. It kept the weights of step 300."),
         ({"best_step": 250, "steps": 300, "stopped": "budget"}, "ran all 300 steps. It kept the weights of step 250: later ones"),
     ],

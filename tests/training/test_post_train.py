@@ -139,7 +139,31 @@ def test_a_rise_within_the_standard_error_says_nothing():
     assert not clearly_worse(lowest - 0.1, lowest)
     assert clearly_worse(lowest + 0.1, lowest), "every pair is worse"
     assert not clearly_worse(lowest + torch.tensor([0.4, -0.3, 0.3, -0.2]), lowest), "some are worse, some are better"
+    rise = lowest + torch.tensor([0.15, 0.0, 0.15, 0.0])
+    assert clearly_worse(rise, lowest), "by 1.7 errors"
+    assert not clearly_worse(rise, lowest, errors=2.0)
     assert not clearly_worse(lowest[:1] + 9, lowest[:1]), "one pair has no error to compare with"
+
+
+def test_a_coin_keeps_the_parents_weights(tmp_path):
+    """Choices that say nothing about the dreams: a held-out loss that wanders below the parent's within its error is no reason for other weights."""
+    data = preference_data(groups=40)
+    coin = torch.rand(len(data.rows), generator=torch.Generator().manual_seed(0)) < 0.5
+    data.rows = [Preference(r.loser, r.winner, r.group) if flip else r for r, flip in zip(data.rows, coin.tolist(), strict=True)]
+    result, recipe = train(tmp_path, data=data, learning_rate=5e-4, winner_error_limit=1e6, motion_limit=0.0)
+    first, *later = (held["held_out/loss"] for held in recipe.progress.history)
+    assert min(later) < first - 0.005, "there is something to be taken in by"
+    assert (result.stopped, result.best_step) == ("budget", 0)
+
+
+def test_winners_alone_are_judged_by_their_own_error(tmp_path):
+    """Training on winners only lowers their error; whether losers' falls as well is not its business."""
+    result, recipe = train(tmp_path, objective="sft", anchor_weight=1.0, learning_rate=1e-3)
+    first, best = recipe.progress.history[0], result.metrics
+    assert torch.tensor(recipe.progress.lowest).mean() < recipe.held_out.parents_P.mean()
+    assert recipe.held_out.parents_P.mean() == pytest.approx(first["held_out/winner_error"], rel=1e-3)
+    assert best["held_out/winner_error_ratio"] < 1
+    assert result.best_step > 0
 
 
 def test_later_weights_are_kept_while_no_held_out_pair_tells_them_apart(tmp_path):

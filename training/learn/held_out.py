@@ -26,6 +26,9 @@ from training.learn.preferences import PreferenceData, TextTable
 # Held-out pairs are judged at this many noise levels.
 LEVELS = 4
 
+# Weights take the parent's place once held-out pairs lose less by this many standard errors: a chance of one in twenty, one-sided, if nothing is learned.
+SURE = 1.645
+
 # Of more held-out pairs than this, the parent's velocities are computed again instead of kept: they take memory.
 KEEP_PAIRS = 500
 
@@ -55,8 +58,8 @@ def time_levels(settings: DPOSettings) -> list[float]:
     return [round(t, 3) for t in times.clamp_min(settings.time_min).tolist()]
 
 
-def clearly_worse(losses_P: Tensor, lowest_P: Tensor) -> bool:
-    """Whether pairs lose more than they did at the lowest mean, by more than the standard error of that difference.
+def clearly_worse(losses_P: Tensor, lowest_P: Tensor, *, errors: float = 1.0) -> bool:
+    """Whether pairs lose more than they did at the lowest mean, by more than ``errors`` standard errors of that difference.
 
     A round holds out some dozens of pairs, and choices are noisy: a rise within the error says nothing (the one-standard-error rule of
     Breiman et al. 1984). Never for fewer than two pairs.
@@ -64,7 +67,7 @@ def clearly_worse(losses_P: Tensor, lowest_P: Tensor) -> bool:
     change_P = losses_P - lowest_P
     if len(change_P) < 2:
         return False
-    return bool(change_P.mean() > change_P.std() / len(change_P) ** 0.5)
+    return bool(change_P.mean() > errors * change_P.std() / len(change_P) ** 0.5)
 
 
 def euler_sample(model: WorldModel, start_BCHW: Tensor, text: Any, noise_BTCHW: Tensor, steps: int) -> Tensor:
@@ -107,7 +110,8 @@ class HeldOut:
         )
         self.loss, self.reference, self.device = loss, reference, device
         self.levels = time_levels(settings)
-        self.losses_P = torch.zeros(0)  # of the last evaluation, a mean over noise levels
+        # What training lowers, of the last evaluation and of the parent: means over noise levels.
+        self.losses_P, self.parents_P = torch.zeros(0), torch.zeros(0)
         self._kept: list[ReferencePass] = []
         with torch.no_grad(), reference() as parent:
             self.parent_motion = self.motion(parent)
@@ -168,14 +172,14 @@ class HeldOut:
             """One row per noise level, one column per pair."""
             return torch.stack([torch.cat([getattr(t, name) for t in level]) for level in rows])
 
-        self.losses_P = stack("preference_P").mean(dim=0).cpu()
         chosen, rejected = stack("chosen_rewards_P"), stack("rejected_rewards_P")
         winner, winner_ref = stack("winner_error_P"), stack("winner_error_ref_P")
+        self.losses_P, self.parents_P = (losses.mean(dim=0).cpu() for losses in self._lowered(stack, tie_P))
         loser, loser_ref = stack("loser_error_P"), stack("loser_error_ref_P")
         margin_LP = chosen - rejected
         total_P = margin_LP.sum(dim=0)[tie_P == 0]
         return motion | {
-            "loss": float(self.losses_P.mean()),
+            "loss": float(stack("preference_P").mean()),
             "rewards/chosen": float(chosen.mean()),
             "rewards/rejected": float(rejected.mean()),
             "rewards/margins": float(margin_LP[:, tie_P == 0].mean()) if total_P.numel() else None,
@@ -191,6 +195,14 @@ class HeldOut:
             "time_levels": self.levels,
             "drift": float(stack("drift_P").mean()),
         }
+
+    def _lowered(self, stack: Callable[[str], Tensor], tie_P: Tensor) -> tuple[Tensor, Tensor]:
+        """What training lowers, of the model and of its parent: preference losses, or, with winners only (which need not tell winners from losers),
+        winners' errors. One row per noise level, one column per pair, each."""
+        winner_ref, loser_ref = stack("winner_error_ref_P"), stack("loser_error_ref_P")
+        if self.settings.objective == "sft":
+            return stack("anchor_P"), torch.where(tie_P > 0, 0.5 * (winner_ref + loser_ref), winner_ref)
+        return stack("preference_P"), self.loss(winner_ref, loser_ref, winner_ref, loser_ref, tie_P.expand_as(winner_ref))[0]
 
     @torch.no_grad()
     def motion(self, model: WorldModel) -> float:

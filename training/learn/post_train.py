@@ -39,7 +39,7 @@ from training.learn.dpo import (
     sample_times,
 )
 from training.learn.dpo_settings import DPOSettings
-from training.learn.held_out import HeldOut, clearly_worse
+from training.learn.held_out import SURE, HeldOut, clearly_worse
 from training.learn.lora import lora_attach, lora_disabled, lora_state
 from training.learn.objective import Objective, View
 from training.learn.preferences import PreferenceData, TextTable, directory_hash, file_hash
@@ -282,16 +282,19 @@ class PostTrain:
         losses = self.held_out.losses_P
         if progress.step == 0 or (not alarms and losses.mean() < torch.tensor(progress.lowest).mean()):
             progress.lowest = losses.tolist()
-        # The latest weights that raise no alarm and are not clearly worse on held-out pairs; the parent, at step 0, if there are none.
-        if progress.step == 0 or (not alarms and not clearly_worse(losses, torch.tensor(progress.lowest))):
-            progress.best_step, progress.worse = progress.step, 0
+        lowest = torch.tensor(progress.lowest)
+        # The latest weights that raise no alarm and are not clearly worse on held-out pairs than the lowest so far, once that is clearly better than
+        # the parent: where choices teach nothing, all that a child learns is the replay.
+        sound = progress.step == 0 or (not alarms and not clearly_worse(losses, lowest))
+        taught = len(losses) < 2 or clearly_worse(self.held_out.parents_P, lowest, errors=SURE)
+        progress.worse = 0 if sound else progress.worse + 1
+        if progress.worse >= settings.patience:
+            progress.stopped = "alarm" if alarms else "patience"
+        if progress.step == 0 or (sound and taught):
+            progress.best_step = progress.step
             weights = self.weights()
             if self.world.is_main:
                 save_weights(weights, self.out / "best.safetensors")
-        else:
-            progress.worse += 1
-            if progress.worse >= settings.patience:
-                progress.stopped = "alarm" if alarms else "patience"
         metrics["alarms"] = [alarm.to_dict() for alarm in alarms]
         metrics = {f"held_out/{name}": value for name, value in metrics.items()}
         progress.history.append({"step": progress.step, **metrics})

@@ -112,9 +112,11 @@ def post_training_words(row: Round) -> str:
     if early:
         bad = "raised an alarm or were clearly worse on held-out pairs" if found["stopped"] == "alarm" else "were clearly worse on held-out pairs"
         ended = f"stopped early, at step {found['steps']} of {steps}, after {patience} evaluation{'s in a row' if patience > 1 else ''} that {bad}"
-    kept = f"the weights of step {best}" if best else "the parent’s weights (step 0), so the child dreams as its parent does"
+    if not best:
+        why = "none that came later was without alarm and clearly better on held-out pairs"
+        return f"Post-training {ended}. It kept the parent’s weights (step 0), so the child dreams as its parent does: {why}."
     why = "" if early or best == found["steps"] else ": later ones raised an alarm or were clearly worse on held-out pairs"
-    return f"Post-training {ended}. It kept {kept}{why}."
+    return f"Post-training {ended}. It kept the weights of step {best}{why}."
 
 
 def margin_chart(row: Round) -> dict[str, Any]:
