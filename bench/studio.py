@@ -181,7 +181,7 @@ def fill() -> None:
         batch_size=1000,
     )
     run = MiningRun.objects.create(policy_version=policy, options={"budget": CANDIDATES}, finished_at=timezone.now())
-    evidence = {"failure": 0.7, "success": 0.3, "spread": 0.2, "contact": 0.5, "rejected": 0.25, "best": 0.4, "dreams": 4}
+    evidence = {"failure": 0.7, "contact": 0.5, "rejected": 0.25, "best": 0.4, "dreams": 4}
     MiningCandidate.objects.bulk_create(
         [
             MiningCandidate(

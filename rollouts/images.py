@@ -46,9 +46,8 @@ def sprite_frames(sheet: np.ndarray, count: int, height: int, width: int, column
     return np.stack([sheet[i // columns * height : i // columns * height + height, i % columns * width : (i % columns + 1) * width] for i in range(count)])
 
 
-def strip(frames_THW3: np.ndarray, every: int = 1) -> np.ndarray:
-    """Frames side by side, [H, n*W, 3]; every `every`-th one, and always the last."""
-    picked = list(range(0, len(frames_THW3), every))
-    if picked[-1] != len(frames_THW3) - 1:
-        picked.append(len(frames_THW3) - 1)
+def strip(frames_THW3: np.ndarray, pictures: int) -> np.ndarray:
+    """Frames side by side, [H, n*W, 3]: at most `pictures` >= 2 of them, evenly spaced, the first and the last among them."""
+    last = len(frames_THW3) - 1
+    picked = sorted({round(number * last / (pictures - 1)) for number in range(pictures)})
     return np.concatenate([frames_THW3[i] for i in picked], axis=1)

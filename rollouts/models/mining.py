@@ -34,12 +34,12 @@ class MiningRun(models.Model):
 
 
 class MiningCandidate(models.Model):
-    """One tried start frame of a search; the worst, and those whose dreams disagree most, are proposed to an admin.
+    """One tried start frame of a search; the worst, and those from which it is open how an episode ends, are proposed to an admin.
 
     cell      the factors that diversity is kept over, as one string ("dog=lying|dog_place=on_path|...").
     objective 0 (the policy surely succeeds) .. 1 (it surely fails).
-    evidence  {"success": mean, "spread": sd, "contact": dreamed contact rate, "rejected": rate, "failure": rate, "best": best dream's success,
-              "dreams": n}.
+    evidence  of `dreams` dreamed episodes, as `rollouts.mining.Evidence`: {"contact": rate, "rejected": rate, "failure": rate, "best": the largest chance
+              of one, "dreams": n}. Older rows are about first plans and have "success" (mean) and "spread" (standard deviation) as well.
     world_spec as on StartFrame, so that the candidate can be replayed in physics.
     why       it was proposed; empty for the others.
     real      outcome of the replay in physics: {"success": bool, "dog_contact": bool, ...}; null until verified.
@@ -53,7 +53,7 @@ class MiningCandidate(models.Model):
 
     class Why(models.TextChoices):
         FAILS = "fails", "no dream is good"
-        UNSURE = "unsure", "dreams disagree"
+        UNSURE = "unsure", "could end either way"
 
     run = models.ForeignKey(MiningRun, on_delete=models.PROTECT, related_name="candidates")
     cell = models.CharField(max_length=200)

@@ -40,7 +40,7 @@ MAX_DREAMS = 16
 # What a person who says nothing else gets.
 START = {"budget": 96, "dreams": 4}
 PROPOSALS = 24
-STRIP_EVERY = 3
+STRIP_PICTURES = 5
 MAX_DECISIONS = 200
 DECIDED = (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED)
 
@@ -69,11 +69,11 @@ def mining_run(
     say: Callable[[str], None] | None = None,
 ) -> MiningRun:
     """Search the household world for start frames from which the policy dreams failures, and propose the worst
-    and those whose dreams disagree most.
+    and those from which it is open how an episode ends.
 
-    1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` futures of each.
+    1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` episodes of each.
     2. Score by `rollouts.mining.Evidence`; store every try, so that the coverage map knows what was tried.
-    3. Propose up to `PROPOSALS` of them (`rollouts.mining.proposals`), with a strip of the worst dream as evidence.
+    3. Propose up to `PROPOSALS` of them (`rollouts.mining.proposals`), with a strip of the worst episode as evidence.
 
     A job that is started again after its worker died goes on with a fresh run; the old one keeps its tries.
 
@@ -113,7 +113,7 @@ def mining_run(
                         objective=assessed.evidence.objective,
                         evidence=assessed.evidence.to_dict(),
                         image=blob_store(png_bytes(frame), "image/png"),
-                        strip=blob_store(png_bytes(strip(assessed.worst, STRIP_EVERY)), "image/png"),
+                        strip=blob_store(png_bytes(strip(assessed.worst, STRIP_PICTURES)), "image/png"),
                     )
                 publish("mining:all", "mining.tried", {"run": run.pk, "tried": len(search.tried) + len(genomes)})
             search.tell(Tried(one.evidence.objective, genome, one.evidence) for genome, one in zip(genomes, found, strict=True))

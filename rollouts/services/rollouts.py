@@ -15,7 +15,7 @@ from safetensors.numpy import save as safetensors_bytes
 from core.events import publish
 from core.media import blob_bytes, blob_store
 from rollouts.images import png_bytes, png_decode, scaled, sprite_sheet
-from rollouts.mining import dreamed_contact
+from rollouts.mining import touched_at
 from rollouts.models import PolicyVersion, Rollout, StartFrame
 from rollouts.services.errors import RolloutsError
 from rollouts.services.versions import frame_size, policy_load
@@ -173,6 +173,7 @@ def _fields(dream: Dream, settings: dict[str, Any], policy: Policy) -> dict[str,
     frames_THW3 = np.asarray(dream.frames)
     verdict = dream.verdict.to_dict()
     latents = np.ascontiguousarray(dream.latents, dtype=np.float16)
+    start, *later = policy.probe.read(frames_THW3)
     return {
         "sampler": settings,
         "sprite": blob_store(png_bytes(sprite_sheet(frames_THW3)), "image/png"),
@@ -188,7 +189,7 @@ def _fields(dream: Dream, settings: dict[str, Any], policy: Policy) -> dict[str,
         "accepted": bool(verdict["accepted"]),
         "value": float(dream.value),
         "success": min(1.0, max(0.0, float(dream.success))),
-        "touches_dog": dreamed_contact(policy.probe.read(frames_THW3)),
+        "touches_dog": touched_at(start, later) is not None,
     }
 
 

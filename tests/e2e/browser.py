@@ -13,13 +13,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 # lab.test stands for a server in a laboratory, on plain http under a name of its own.
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--host-resolver-rules=MAP lab.test 127.0.0.1"]
-MISSING = "no Chromium on this machine: install it (Debian: apt-get install chromium) or set CHROMIUM to its path, and the browser tests run"
+MISSING = "no Chromium on this machine: install it (Debian: apt-get install chromium-headless-shell) or set CHROMIUM to its path, and the browser tests run"
+# The shell is the same browser without windows of its own, each of which takes a whole Chromium most of a second of work, whatever is shown in it.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
 def chromium_path() -> str | None:
     """Where Chromium is, or None."""
     wanted = os.environ.get("CHROMIUM")
-    for name in [wanted] if wanted else ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]:
+    for name in [wanted] if wanted else NAMES:
         found = shutil.which(name)
         if found and Path(found).exists():
             return found

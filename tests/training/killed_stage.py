@@ -1,19 +1,26 @@
-"""Run a claimed job and be killed in it, as by `kill -9`: killed_stage.py DATABASE JOB LEASE_TOKEN POINT NUMBER
+"""Run a claimed job in a process of its own and be killed in it, as by `kill -9`."""
 
-POINT is "progress" or "write": the process dies at the NUMBER-th time that the job tells its progress, or right after it has
-committed its NUMBER-th write.
-"""
-
+import multiprocessing
 import os
 import signal
-import sys
 from contextlib import contextmanager
 
-import django
+# Each process is forked from one that has loaded what stages need and done nothing: loading it takes longer than a tiny stage.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["tests.training.killed_stage_parts"])
 
 
-def main(database: str, job_id: str, token: str, point: str, number: str) -> None:
-    django.setup()
+def run(*arguments: object) -> int | None:
+    """`_main` in a process; how that ended, as `Process.exitcode`."""
+    process = _processes.Process(target=_main, args=arguments)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _main(database: str, job_id: str, token: str, point: str, number: int) -> None:
+    """point: "progress" or "write": the process dies at the `number`-th time that the job tells its progress, or right after it has committed its
+    `number`-th write."""
     from django.db import connection
 
     connection.settings_dict["NAME"] = database
@@ -21,7 +28,7 @@ def main(database: str, job_id: str, token: str, point: str, number: str) -> Non
     from core.jobs.execution import execute
     from core.models import Job
 
-    left = int(number)
+    left = number
 
     def reached() -> None:
         nonlocal left
@@ -46,7 +53,3 @@ def main(database: str, job_id: str, token: str, point: str, number: str) -> Non
     else:
         JobContext.fence = fence_then_die
     print("ended without being killed:", execute(Job.objects.get(pk=job_id, lease_token=token)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

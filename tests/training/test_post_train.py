@@ -240,17 +240,28 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 SHORT = {"steps": 12, "pairs_per_step": 9, "micro_batch": 3, "lora_rank": 4}  # as the script's
 
 
+def real_parts(directory: Path) -> None:
+    """A policy whose parts are the real ones, though tiny, and preferences about its dreams, as directories."""
+    Policy.tiny().save(directory / "policy")
+    g = torch.Generator().manual_seed(0)
+    latents, starts = torch.randn(24, 12, 35, 1, 1, generator=g), torch.randn(12, 12, 8, 8, generator=g).repeat_interleave(2, 0)
+    rows = [Preference(2 * i, 2 * i + 1, f"frame-{i}") for i in range(12)]
+    PreferenceData(latents, starts, ["go to the red ball"] * 24, rows).save(directory / "preferences")
+
+
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
-    """Where two processes have trained: like one, and sharded from where one process had stopped. One torchrun for all of it, as starting it takes
-    longer than the steps."""
+    """Where two processes have trained: like one, sharded from where one process had stopped, and a policy of the real parts. One torchrun for all
+    of it, as starting it takes longer than the steps."""
     out = tmp_path_factory.mktemp("two")
+    real_parts(out)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rollouts.dreams.precision.native_bfloat16", lambda device: False)
         for adapt in ("full", "lora"):  # the last checkpoint of each is of step 7
             train(out / adapt, stop_at=9, adapt=adapt, data=preference_data(replay=6), **SHORT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(SCRIPT)]
-    done = subprocess.run([*command, f"{out}/like-one", f"{out}/full:shard", f"{out}/lora:shard:lora"], env=ENVIRONMENT, capture_output=True, text=True)
+    runs = [f"{out}/{run}" for run in ("like-one", "full:shard", "lora:shard:lora", "real-full:real", "real-lora:real:lora")]
+    done = subprocess.run([*command, *runs], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
@@ -287,6 +298,33 @@ def test_two_processes_that_shard_go_on_where_one_stopped(tmp_path, two_processe
     for name, value in whole.items():
         torch.testing.assert_close(sharded[name], value, rtol=1e-3, atol=1e-4)
     assert load_file(two_processes / adapt / "world_model.safetensors").keys() == TinyWorldModel(0).state_dict().keys()
+
+
+def parts_that_read_kept_still(before: Path, after: Path) -> bool:
+    old, new = load_file(before / "world_model.safetensors"), load_file(after / "world_model.safetensors")
+    assert old.keys() == new.keys()
+    return all(torch.equal(old[name].float(), new[name].float()) for name in old if name.startswith(("grounder.", "tracker.")))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("adapt", ["full", "lora"])
+def test_a_policy_of_the_real_parts_trains_in_two_processes(two_processes, adapt):
+    """Parts that read the start frame get no gradient, and nobody may wait for one."""
+    out = two_processes / f"real-{adapt}"
+    assert [row["step"] for row in log_of(out) if row["kind"] == "train"] == [1, 2, 3]
+    assert parts_that_read_kept_still(two_processes / "policy", out)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_command_trains_in_processes_that_share_the_weights(tmp_path):
+    real_parts(tmp_path)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "training.learn.post_train", "--shard"]
+    places = ["--parent", str(tmp_path / "policy"), "--preferences", str(tmp_path / "preferences"), "--out", str(tmp_path / "out")]
+    limits = ["--set", "steps=3", "--set", "pairs_per_step=8", "--set", "motion_dreams=2"]
+    done = subprocess.run([*command, *places, *limits], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert parts_that_read_kept_still(tmp_path / "policy", tmp_path / "out")
 
 
 @pytest.mark.slow
@@ -328,24 +366,3 @@ def test_sampling_follows_the_velocity():
     assert motion_magnitude(clips) == pytest.approx(0, abs=1e-5)
     clips[:, FRAMES // 2 :] += 1
     assert motion_magnitude(clips) == pytest.approx(1 / (FRAMES - 1), abs=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("options", [["--set", 'adapt="full"'], ["--set", 'adapt="lora"', "--set", "lora_rank=4"], ["--shard"]], ids=["full", "lora", "shard"])
-def test_a_policy_of_the_real_parts_trains_in_two_processes(tmp_path, options):
-    """Parts that read the start frame get no gradient, and nobody may wait for one."""
-    Policy.tiny().save(tmp_path / "policy")
-    g = torch.Generator().manual_seed(0)
-    latents, starts = torch.randn(24, 12, 35, 1, 1, generator=g), torch.randn(12, 12, 8, 8, generator=g).repeat_interleave(2, 0)
-    rows = [Preference(2 * i, 2 * i + 1, f"frame-{i}") for i in range(12)]
-    PreferenceData(latents, starts, ["go to the red ball"] * 24, rows).save(tmp_path / "preferences")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "training.learn.post_train"]
-    places = ["--parent", str(tmp_path / "policy"), "--preferences", str(tmp_path / "preferences"), "--out", str(tmp_path / "out")]
-    limits = ["--set", "steps=3", "--set", "pairs_per_step=8", "--set", "motion_dreams=2"]
-    done = subprocess.run([*command, *places, *limits, *options], env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    before, after = load_file(tmp_path / "policy" / "world_model.safetensors"), load_file(tmp_path / "out" / "world_model.safetensors")
-    assert before.keys() == after.keys()
-    readers = ("grounder.", "tracker.")
-    assert all(torch.equal(before[name].float(), after[name].float()) for name in before if name.startswith(readers))

@@ -3,11 +3,7 @@
 The stages run as in a worker's child, on the real database; only the weights are tiny.
 """
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -17,9 +13,9 @@ from core.jobs.services import job_claim, job_requeue
 from training import services
 from training.models import Episode, Evaluation, Round, RoundMetric, RoundSnapshot
 
+from . import killed_stage
 from .test_pipeline import SETTINGS, dreamt_choices, finish, tiny_directory  # noqa: F401  (fixtures)
 
-ROOT = Path(__file__).parents[2]
 # Where each stage is hit: in the middle of its work, and just after something of it was written.
 KILLS = {
     "snapshot": ("progress", 2),
@@ -33,9 +29,8 @@ KILLS = {
 def killed(job, point: str, number: int):
     """Let a process of its own start this job and die in it; then do what its worker does."""
     claimed = job_claim(queue=job.queue, worker="test", job_id=job.pk)
-    command = [sys.executable, "-m", "tests.training.killed_stage", connection.settings_dict["NAME"], str(claimed.pk), str(claimed.lease_token)]
-    done = subprocess.run([*command, point, str(number)], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr[-2000:]
+    died = killed_stage.run(connection.settings_dict["NAME"], str(claimed.pk), str(claimed.lease_token), point, number)
+    assert died == -signal.SIGKILL
     assert job_requeue(job_id=claimed.pk, token=claimed.lease_token, error="Its process was killed.")
     job.refresh_from_db()
     assert job.state == "queued"

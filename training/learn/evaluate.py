@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rollouts.dreams.batches import filled
 from rollouts.dreams.policy import Policy
 from rollouts.worlds import World, make_world
 from training.learn.suites import USUAL_LOOP, LoopOptions
@@ -185,15 +186,8 @@ def _run_batch(
     return [episode.result() for episode in episodes]
 
 
-def _filled(episodes: list[_Episode]) -> list[_Episode]:
-    """With the last one repeated up to the next of few sizes. The libraries below torch keep what they compiled for every size that they have seen; a
-    loop that comes by every number from 1 to 32 took more than one gigabyte for it."""
-    size = len(episodes)
-    return episodes + episodes[-1:] * (-size % 4 if size > 2 else 0)
-
-
 def _plan(policy: Policy, episodes: list[_Episode], n: int, select: str, options: LoopOptions) -> None:
-    rows = _filled(episodes)
+    rows = filled(episodes)
     frames = np.stack([e.frame for e in rows])
     plan = policy.plan(frames, [e.info["prompt"] for e in rows], seeds=[e.seeds(n) for e in rows])
     best = policy.choose(plan, n) if select == "value" else np.arange(len(rows)) * n
@@ -209,7 +203,7 @@ def _watch(policy: Policy, episodes: list[_Episode], threshold: float) -> None:
     """Episodes whose world has left the dream drop their plan."""
     if not episodes:
         return
-    seen = policy.encode(np.stack([e.frame for e in _filled(episodes)]))
+    seen = policy.encode(np.stack([e.frame for e in filled(episodes)]))
     for episode, latent in zip(episodes, seen, strict=False):
         assert episode.dream is not None
         assert episode.start is not None

@@ -343,6 +343,26 @@ class PostTrain:
         return self.cleanup()
 
 
+def post_train(settings: DPOSettings, parent: Path, preferences: Path, out: Path, world: World, on_metrics: Report | None = None) -> PostTrainResult:
+    """The recipe on directories: of the parent policy, of preferences and of what comes out."""
+    from rollouts.dreams.policy import Policy
+    from training.learn.policy_flow import PolicyFlow
+
+    policy = Policy.load(parent)
+    return PostTrain(
+        settings,
+        PreferenceData.load(preferences),
+        policy.world_model,
+        lambda prompts: policy.text.encode(prompts, policy.world_model.config.text_tokens),
+        out,
+        view=PolicyFlow.of,
+        own_C=policy.motion.own,
+        world=world,
+        identity=f"{file_hash(parent / 'world_model.safetensors')}:{directory_hash(preferences)}",
+        on_metrics=on_metrics,
+    ).run()
+
+
 def main() -> None:
     """The recipe on directories, alone or under torchrun; see the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -352,12 +372,7 @@ def main() -> None:
     parser.add_argument("--shard", action="store_true", help="shard weights and optimiser state over the processes (FSDP2) instead of copying them (DDP)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of DPOSettings; may be given often")
     options = parser.parse_args()
-    from rollouts.dreams.policy import Policy
-    from training.learn.policy_flow import PolicyFlow
-
     settings = DPOSettings.from_dict({name: json.loads(value) for name, _, value in (entry.partition("=") for entry in options.set)})
-    policy = Policy.load(options.parent)
-    limit = policy.world_model.config.text_tokens
     with join_world(sharded=options.shard) as world:
 
         def show(step: int, metrics: dict[str, Any]) -> None:
@@ -365,18 +380,7 @@ def main() -> None:
                 loss = metrics.get("held_out/loss")
                 sys.stderr.write(f"step {step}: held-out loss {loss:.4f}\n" if loss is not None else f"step {step}: loss {metrics.get('loss', 0):.4f}\n")
 
-        result = PostTrain(
-            settings,
-            PreferenceData.load(options.preferences),
-            policy.world_model,
-            lambda prompts: policy.text.encode(prompts, limit),
-            options.out,
-            view=PolicyFlow.of,
-            own_C=policy.motion.own,
-            world=world,
-            identity=f"{file_hash(options.parent / 'world_model.safetensors')}:{directory_hash(options.preferences)}",
-            on_metrics=show,
-        ).run()
+        result = post_train(settings, options.parent, options.preferences, options.out, world, show)
         if world.is_main:
             sys.stdout.write(f"{result.sha256} {result.weights} (step {result.best_step}, stopped by {result.stopped})\n")
 

@@ -48,7 +48,7 @@ class Command(BaseCommand):
         rows = []
         for i, dream in enumerate(dreams):
             frames = np.asarray(dream.frames)
-            rows.append(strip(frames))
+            rows.append(strip(frames, len(frames)))
             write_mp4(out / f"dream-{i}.mp4", frames, policy.fps)
             self._tell(i, dream)
         Image.fromarray(np.concatenate(rows, axis=0)).save(out / "strip.png")
