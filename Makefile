@@ -23,24 +23,27 @@ up: $(VENV)/installed
 	@sh docker/system-libraries.sh
 	@exec $(BIN)/python manage.py up $(UP)
 
-# Most tests run side by side, one worker per core. Those that start whole products wait more than they compute: after the others they run in three
-# lanes, and what the two in the background have to say is heard when the one in front has ended. Ctrl-C reaches all, and all stop their products.
+# Most tests run side by side, one worker per core. Those that start whole products, or drive a browser, wait more than they compute: they run in three
+# lanes behind the others, which are nice to them and take what they leave. What the lanes have to say is heard when the others have ended. Ctrl-C
+# reaches all, and all stop their products.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 STORY := tests/e2e/test_story.py
-BEHIND := tests/chaos $(STORY)
 
 test: $(VENV)/installed-dev
 	@sh docker/system-libraries.sh
 ifdef T
 	$(PYTEST) $(T)
 else
-	@failed=0; lanes=; \
-	$(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore=tests/chaos --ignore=tests/e2e || failed=1; \
-	for lane in $(BEHIND); do $(PYTEST) $$lane >$(VENV)/$$(basename $$lane).log 2>&1 & lanes="$$lanes $$!"; done; \
+	@failed=0; lanes=; logs=; \
+	lane() { log=$(VENV)/lane-$$1.log; shift; $(PYTEST) "$$@" >$$log 2>&1 & lanes="$$lanes $$!"; logs="$$logs $$log"; }; \
+	lane chaos tests/chaos; \
+	lane browser tests/e2e --ignore=$(STORY); \
+	lane story $(STORY); \
 	trap : INT; trap 'kill -INT $$lanes' TERM; \
-	$(PYTEST) tests/e2e --ignore=$(STORY) || failed=1; \
+	nice -n 5 env $(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore=tests/chaos --ignore=tests/e2e || failed=1; \
+	echo "Waiting for the tests that start whole products and drive a browser."; \
 	for lane in $$lanes; do wait $$lane || failed=1; done; \
-	for lane in $(BEHIND); do cat $(VENV)/$$(basename $$lane).log; done; \
+	cat $$logs; \
 	exit $$failed
 endif
 

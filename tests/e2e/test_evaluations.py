@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.browser import sign_in
 from tests.e2e.site import Site
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,16 +23,8 @@ def evaluations(site: Site) -> tuple[int, int, int]:
 
 
 @pytest.fixture
-def page(site: Site, browser: Browser, problems: list[str]) -> Iterator[Page]:
-    link = re.search(r"https?://\S+", site.run("manage.py", "sign_in_link", "eva", "--role", "researcher", "--base", site.url))
-    assert link
-    context = browser.new_context(base_url=site.url, viewport={"width": 1440, "height": 900})
-    made = context.new_page()
-    made.on("pageerror", lambda error: problems.append(str(error)))
-    made.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-    sign_in(made, link[0])
-    yield made
-    context.close()
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page("eva", "/evaluations/")
 
 
 def taken_away(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
