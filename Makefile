@@ -24,8 +24,8 @@ up: $(VENV)/installed
 	@exec $(BIN)/python manage.py up $(UP)
 
 # Most tests run side by side, one worker per core. Those that start whole products, or drive a browser, wait more than they compute: they run in three
-# lanes behind the others, which are nice to them and take what they leave. What the lanes have to say is heard when the others have ended. Ctrl-C
-# reaches all, and all stop their products.
+# lanes behind the others, which are nice to them, take what they leave, and begin when the lanes have compiled what all of them import. What the lanes
+# have to say is heard when the others have ended. Ctrl-C reaches all, and all stop their products.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 STORY := tests/e2e/test_story.py
 
@@ -40,7 +40,7 @@ else
 	lane browser tests/e2e --ignore=$(STORY); \
 	lane story $(STORY); \
 	trap : INT; trap 'kill -INT $$lanes' TERM; \
-	nice -n 5 env $(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore=tests/chaos --ignore=tests/e2e || failed=1; \
+	sleep 15 && nice -n 5 env $(PYTEST) -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore=tests/chaos --ignore=tests/e2e || failed=1; \
 	echo "Waiting for the tests that start whole products and drive a browser."; \
 	for lane in $$lanes; do wait $$lane || failed=1; done; \
 	cat $$logs; \
