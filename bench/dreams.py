@@ -1,6 +1,9 @@
 """How good are the dreams? Dog persistence, prompt obedience, diversity, start-frame fidelity, PSNR and SSIM.
 
-python -m bench.dreams [--scale 0.1] [--weights rollouts/weights/base]
+python -m bench.dreams [--scale 0.1]
+
+Of a policy that a round has taught: `--weights ROUND/child --results dreams_after_a_round`. Where the base policy dreams that its robot walks over the
+dog, the dog is hidden: what it dreams of dogs cannot be told from what it dreams of robots.
 """
 
 from __future__ import annotations
@@ -145,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=ROOT / "rollouts" / "weights" / "base")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full trial counts")
+    parser.add_argument("--results", default="dreams", help="name of the file of results; that of the shipped weights comes with a picture for the docs")
     parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args()
     policy = Policy.load(options.weights, "cuda" if torch.cuda.is_available() else "cpu")
@@ -167,12 +171,13 @@ def main() -> None:
         "start_frame_fidelity_one_colour": start_frame_fidelity(policy, count(100), one_colour=True),
         **fidelity(policy, count(60)),
     }
-    strip(policy, ROOT / "docs" / "images" / "dreams.png")
+    if options.results == "dreams" and not options.no_save:
+        strip(policy, ROOT / "docs" / "images" / "dreams.png")
     if options.no_save:
         for name, row in figures.items():
             print(f"{name:<28} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] n={row['n']}")
     else:
-        write_results("dreams", figures, began)
+        write_results(options.results, figures, began)
 
 
 if __name__ == "__main__":
