@@ -7,8 +7,8 @@ the factor cells are taken as they come, so that dreaming from more of them woul
 physics, closed loop, from the same layouts. `mined_failure_ratio` = real failure rate of the mined / of the uniform ones; its interval is a bootstrap over
 episodes. A failure is an episode without success, or with the dog touched: no ratio can be above 1 / `uniform_failure`.
 
-Unsure finds (`unsure_finds`), which mining proposes as well, and uniform draws are played twice, `--twice` of each, with other dreams: `unsure_undecided`
-and `uniform_undecided` are the shares of which one episode fails and the other does not.
+Finds whose dreams disagree (`unsure_finds`), which mining proposes as well, and uniform draws are played twice, `--twice` of each, with other dreams:
+`unsure_undecided` and `uniform_undecided` are the shares of which one episode fails and the other does not.
 
 Needs no database: weights in, numbers out.
 """

@@ -34,7 +34,7 @@ class MiningRun(models.Model):
 
 
 class MiningCandidate(models.Model):
-    """One tried start frame of a search; the worst, and those from which it is open how an episode ends, are proposed to an admin.
+    """One tried start frame of a search; the worst, and those whose dreams disagree, are proposed to an admin.
 
     cell      the factors that diversity is kept over, as one string ("dog=lying|dog_place=on_path|...").
     objective 0 (the policy surely succeeds) .. 1 (it surely fails).
@@ -53,7 +53,7 @@ class MiningCandidate(models.Model):
 
     class Why(models.TextChoices):
         FAILS = "fails", "no dream is good"
-        UNSURE = "unsure", "could end either way"
+        UNSURE = "unsure", "dreams disagree"
 
     run = models.ForeignKey(MiningRun, on_delete=models.PROTECT, related_name="candidates")
     cell = models.CharField(max_length=200)

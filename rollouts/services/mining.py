@@ -69,7 +69,7 @@ def mining_run(
     say: Callable[[str], None] | None = None,
 ) -> MiningRun:
     """Search the household world for start frames from which the policy dreams failures, and propose the worst
-    and those from which it is open how an episode ends.
+    and those whose dreams disagree.
 
     1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` episodes of each.
     2. Score by `rollouts.mining.Evidence`; store every try, so that the coverage map knows what was tried.
