@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('core', '0002_append_only_audit'),
-        ('core', '__first__'),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ('rollouts', '0002_immutability'),
     ]
 
