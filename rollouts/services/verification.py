@@ -32,8 +32,8 @@ def scenario_verify(
 ) -> Verification:
     """From the same `episodes` layouts of the scenario, dream and run: how often does each fail?
 
-    Both start from the seeds `seed`, `seed + 1`, ... with the scenario's factors. A dream fails by `1 - success` of the value
-    head or by dreamed contact; an episode fails unless it is a clean success. `n` dreams per plan in the closed loop.
+    Both start from the seeds `seed`, `seed + 1`, ... with the scenario's factors. A dreamed episode fails
+    as `rollouts.mining.Evidence` says, a real one unless it is a clean success. `n` dreams per plan in the closed loop.
 
     Raises RolloutsError if the world cannot set the scene, no closed loop is installed, or `episodes` is out of range.
     """
