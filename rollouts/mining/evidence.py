@@ -59,15 +59,15 @@ class Evidence:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def touched_at(start: Any, readings: Sequence[Any], margin: float = 0.0) -> int | None:
-    """The first frame, from 1, in which the robot's rim comes within `margin` metres of the dog; None if it does not.
+def touched_at(start: Any, readings: Sequence[Any]) -> int | None:
+    """The first frame, from 1, in which the robot's rim overlaps the dog; None if it does in none.
 
     start: the probe's reading of the start frame, readings: of the frames dreamed after it. Where the start frame shows no dog there is none to touch:
     one that appears later is a smear of the dream, which the probe takes for a dog (seen in up to three of four dreams of empty rooms).
     """
     if start.dog_present < 0.5:
         return None
-    return next((number for number, reading in enumerate(readings, 1) if reading.dog_gap() < margin), None)
+    return next((number for number, reading in enumerate(readings, 1) if reading.dog_gap() < 0), None)
 
 
 def evidence_of(*, chances: Sequence[float], contacts: Sequence[bool], rejected: Sequence[bool]) -> Evidence:
@@ -116,8 +116,8 @@ class Assessment:
     worst: np.ndarray
 
 
-def assess(policy: Policy, frames_BHW3: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], dreams: int, *, plans: int = PLANS) -> list[Assessment]:
-    """Dream `dreams` episodes of at most `plans` plans from each start frame, those of all frames in one batch.
+def assess(policy: Policy, frames_BHW3: np.ndarray, prompts: Sequence[str], seeds: Sequence[int], dreams: int) -> list[Assessment]:
+    """Dream `dreams` episodes of at most `PLANS` plans from each start frame, those of all frames in one batch.
 
     The first plan of episode i of frame b has the seed `seeds[b] + i`. An episode ends where the robot touches the dog, and all of a start frame where
     one of them is `PROMISING`.
@@ -131,7 +131,7 @@ def assess(policy: Policy, frames_BHW3: np.ndarray, prompts: Sequence[str], seed
     plan = policy.plan(frames_BHW3, list(prompts), seeds=[[one.seed for one in group] for group in groups])
     rejected = [not verdict.accepted for verdict in plan.verdicts]
     _carry_out(policy, plan, episodes)
-    for number in range(1, plans):
+    for number in range(1, PLANS):
         going = [one for group in groups if max(one.chance for one in group) < PROMISING for one in group if not one.over]
         if not going:
             break
