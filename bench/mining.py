@@ -2,8 +2,9 @@
 
 Of a policy that a round has taught, which mining looks at again after its promotion: `--weights ROUND/child --results mining_after_a_round`.
 
-MAP-Elites dreams from `--budget` start frames, of which the worst finds are proposed: one of each cell, then the worst of the rest. Uniform draws over
-the factor cells are taken as they come, so that dreaming from more of them would change nothing. `--episodes` start frames of each are then played in
+MAP-Elites looks at sixteen layouts of each of `--budget` rooms and dreams from the one that looks worst; of these the worst finds are proposed: one of each
+cell, then the worst of the rest. Nothing is learned meanwhile: the forecast is the one that ships. Uniform draws over the factor cells are taken as they
+come, so that dreaming from more of them would change nothing. `--episodes` start frames of each are then played in
 physics, closed loop, from the same layouts. `mined_failure_ratio` = real failure rate of the mined / of the uniform ones; its interval is a bootstrap over
 episodes. A failure is an episode without success, or with the dog touched: no ratio can be above 1 / `uniform_failure`.
 
@@ -26,7 +27,7 @@ from bench.common import ROOT, figure, write_results
 from bench.dreams import rate
 from rollouts import factors
 from rollouts.dreams.policy import Policy
-from rollouts.mining import Search, Tried, assess, unsure_finds, worst_finds
+from rollouts.mining import Search, Tried, attempt, forecast_for, unsure_finds, worst_finds
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
 
@@ -50,7 +51,7 @@ def main() -> None:
 
 def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Search, play, compare. Per search: failure, contact and dreamed_failure of what was played, the cells it lies in, and those of them in
-    which something really failed; rank_correlation of objective and real failure over the uniform draws."""
+    which something really failed; rank_correlation of objective and real failure over the uniform draws, and of what dreams say without the forecast."""
     began = time.monotonic()
     mined = search(policy, "map_elites", options.budget, options)
     uniform = search(policy, "uniform", options.episodes, options)  # those that are played are the first ones: more would change nothing
@@ -78,25 +79,20 @@ def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]
         figures[f"{name}_undecided"] = rate(sum(a.clean_success != b.clean_success for a, b in zip(first, second, strict=True)), len(tried))
     figures["search_seconds"] = figure(searched - began, n=options.budget + options.episodes, unit="s")
     figures["play_seconds"] = figure(time.monotonic() - searched, n=2 * options.episodes + 3 * options.twice, unit="s")
-    told = correlation(chosen["uniform"], played["uniform"])
-    if told is not None:
-        figures["rank_correlation"] = figure(told, n=len(played["uniform"]), unit="Spearman's rho")
+    for name, objective in (("rank_correlation", lambda one: one.objective), ("rank_correlation_dreams_alone", lambda one: one.evidence.objective)):
+        told = correlation([objective(one) for one in chosen["uniform"]], played["uniform"])
+        if told is not None:
+            figures[name] = figure(told, n=len(played["uniform"]), unit="Spearman's rho")
     return figures
 
 
 def search(policy: Policy, strategy: str, budget: int, options: argparse.Namespace) -> Search:
     """One search in the household world; budget: start frames."""
     found = Search(seed=options.seed + (strategy == "uniform"), strategy=strategy)
-    world = make_world("household")
+    forecast, world = forecast_for(policy), make_world("household")
     try:
         while len(found.tried) < budget:
-            genomes = found.ask(min(BATCH, budget - len(found.tried)))
-            frames = []
-            for genome in genomes:
-                world.reset(seed=genome.seed, options={"prompt": genome.prompt, "factors": genome.factors})
-                frames.append(np.asarray(world.render()))
-            assessed = assess(policy, np.stack(frames), [g.prompt for g in genomes], [g.seed for g in genomes], options.dreams)
-            found.tell(Tried(one.evidence.objective, g, one.evidence) for g, one in zip(genomes, assessed, strict=True))
+            attempt(policy, world, found, min(BATCH, budget - len(found.tried)), options.dreams, forecast)
     finally:
         world.close()
     return found
@@ -122,14 +118,14 @@ def ratio(played: dict[str, list[EpisodeResult]], bad: Any, seed: int, draws: in
     return figure(float(exact), n=len(mined), low=float(low), high=float(high), unit="mined / uniform")
 
 
-def correlation(tried: list[Tried], results: list[EpisodeResult]) -> float | None:
-    """Spearman's rho of the objective and real failure over uniform draws; None where all ended alike."""
+def correlation(objectives: list[float], results: list[EpisodeResult]) -> float | None:
+    """Spearman's rho of objectives and real failure; None where all ended alike."""
     from scipy.stats import spearmanr
 
     failed = [not result.clean_success for result in results]
     if len(set(failed)) == 1:
         return None
-    return round(float(spearmanr([one.objective for one in tried], failed).statistic), 4)
+    return round(float(spearmanr(objectives, failed).statistic), 4)
 
 
 if __name__ == "__main__":

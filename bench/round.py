@@ -4,7 +4,9 @@
     python -m bench.round --lora          # also compares adapters with a frozen copy
 
 Writes bench/results/round.json: `round_minutes` (goal 15, moonshot 10 on 2 cores), `round_share_<stage>`, `dpo_gemm_share` (share of the
-measured matrix multiplication rate that a DPO step reaches; goal 0.5), `dpo_steps_per_s`, and with --lora the same for adapters.
+measured matrix multiplication rate that a DPO step reaches; goal 0.5), `dpo_multiplying` (share of its time that passes in multiplications),
+`dpo_gemm_share_multiplying` (what it reaches in that time, and so what it could reach if it did nothing else), `dpo_steps_per_s`, and with --lora the
+same for adapters.
 The choices are those of simulated annotators about fresh rollouts; making them is not part of the round and not timed.
 """
 
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import RESULTS, ROOT, figure, finish_round, gemm_rate, product, write_results
+
+MULTIPLICATIONS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::mkldnn_convolution", "aten::convolution_backward")
 
 
 def main() -> None:
@@ -105,11 +109,26 @@ def step_figures(policy: Any, directory: Path, name: str, settings: dict[str, An
         for step in range(2, 2 + steps):
             recipe.step(step)
         seconds = (time.perf_counter() - began) / steps
+        rate = max(rate, gemm_rate())  # a neighbour who takes the processor meanwhile would make the share look better
+        spent = multiplying(recipe, range(2 + steps, 2 + 2 * steps))
     share = counter.get_total_flops() / seconds / rate
     return {
         f"{name}_gemm_share": figure(share, n=steps, unit=f"of {rate / 1e9:.0f} GFLOP/s measured"),
+        f"{name}_multiplying": figure(spent, n=steps, unit="of a step's time"),
+        f"{name}_gemm_share_multiplying": figure(share / spent, n=steps, unit="of the measured rate, while it multiplies"),
         f"{name}_steps_per_s": figure(1 / seconds, n=steps, unit="steps per second"),
     }
+
+
+def multiplying(recipe: Any, steps: range) -> float:
+    """Share of the time of these steps that passes within matrix products and convolutions, as torch's profiler sees it."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for step in steps:
+            recipe.step(step)
+    rows = seen.key_averages()
+    return sum(row.self_cpu_time_total for row in rows if row.key in MULTIPLICATIONS) / sum(row.self_cpu_time_total for row in rows)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,9 @@ class MiningRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
 class MiningCandidateSerializer(serializers.ModelSerializer[MiningCandidate]):
     policy_version = serializers.CharField(source="run.policy_version.name", read_only=True)
     image_url = serializers.CharField(source="image.url", read_only=True)
-    strip_url = serializers.CharField(source="strip.url", default=None, allow_null=True, read_only=True, help_text="The worst dream, every third frame.")
+    strip_url = serializers.CharField(
+        source="strip.url", default=None, allow_null=True, read_only=True, help_text="Pictures of the dreamed episode that is likeliest to fail."
+    )
     reviewed_by = serializers.CharField(source="reviewed_by.username", default=None, allow_null=True, read_only=True)
 
     class Meta:

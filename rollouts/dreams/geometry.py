@@ -6,6 +6,8 @@ is learned here; what of it is good or bad, the value head learns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from .grounding import FEATURES, LANDMARKS, PLACE
@@ -16,6 +18,7 @@ from .transformer import Context
 FAR = 2.0  # metres: of what is farther away, or not there, no more is said
 _SHARPNESS = (0.05, 0.15, 0.5)  # metres over which a distance counts as near
 _NEAR = 2 + len(_SHARPNESS)
+_ROBOT_HEADING = slice(4, 6)  # of the tracker's poses
 _MATCH = 0.3  # metres: the named thing is the one that stands about so near to where the text's thing was found
 
 GAP, NEAREST, LEFT, GAINED, TO_MAT = (index * _NEAR for index in range(5))
@@ -69,6 +72,36 @@ def geometry(latents: torch.Tensor, context: Context) -> torch.Tensor:
 def touched(measured: torch.Tensor) -> torch.Tensor:
     """Whether the robot touches the dog somewhere in dreams of this geometry [B, T, GEOMETRY]: bool [B]."""
     return measured[:, -1, NEAREST] < 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """What is where in start frames: places float32 [B, 2] in metres of the robot, of what the text names (`thing`), of the mat and of the dog, whether
+    there is a dog, bool [B], where the robot faces [B, 2] (cosine and sine, short where that is not sure), and how many things there are [B]."""
+
+    robot: torch.Tensor
+    thing: torch.Tensor
+    mat: torch.Tensor
+    dog: torch.Tensor
+    dog_there: torch.Tensor
+    heading: torch.Tensor
+    things: torch.Tensor
+
+
+def room(context: Context) -> Room:
+    """Raises ValueError where the world model of the context has no tracker (versions up to 6)."""
+    if context.sights is None:
+        raise ValueError("a room is seen by a tracker, which this world model lacks")
+    named, mat, things, pose = _places(context.sights.float())
+    return Room(
+        robot=things[:, ROBOT, 1:3],
+        thing=named[:, 1:3],
+        mat=mat[:, 1:3],
+        dog=things[:, DOG, 1:3],
+        dog_there=things[:, DOG, 0] > 0.5,
+        heading=pose[:, _ROBOT_HEADING],
+        things=things[:, 2:, 0].sum(1),
+    )
 
 
 def company(context: Context) -> torch.Tensor:

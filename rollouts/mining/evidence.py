@@ -7,8 +7,8 @@ of those that do after one (docs/studio.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class Evidence:
 
     def to_dict(self) -> dict[str, Any]:
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evidence:
+        """Of what `to_dict` gave, whatever else there is beside it. Raises KeyError where something of it is missing."""
+        return cls(**{entry.name: values[entry.name] for entry in fields(cls)})
 
 
 def touched_at(start: Any, readings: Sequence[Any]) -> int | None:

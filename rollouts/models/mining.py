@@ -11,7 +11,7 @@ class MiningRun(models.Model):
     """One quality-diversity search over scenario factors and seeds under one policy version.
 
     options {"budget": int, "dreams": int, "batch": int, "seed": int, "strategy": "map_elites|uniform"}.
-    summary  {"evaluated": int, "cells": int, "cells_total": int, "best": float, "seconds": float}.
+    summary  {"evaluated": int, "cells": int, "cells_total": int, "best": float, "seconds": float, "taught_by": played episodes that the forecast knew}.
     """
 
     policy_version = models.ForeignKey("rollouts.PolicyVersion", on_delete=models.PROTECT, related_name="mining_runs")
@@ -34,12 +34,14 @@ class MiningRun(models.Model):
 
 
 class MiningCandidate(models.Model):
-    """One tried start frame of a search; the worst, and those whose dreams disagree, are proposed to an admin.
+    """One tried start frame of a search; the likeliest to fail, and those whose dreams disagree, are proposed to an admin.
 
     cell      the factors that diversity is kept over, as one string ("dog=lying|dog_place=on_path|...").
-    objective 0 (the policy surely succeeds) .. 1 (it surely fails).
+    objective how likely an episode from here fails, 0..1, by `rollouts.mining.Forecast`; of older rows, and of versions without a tracker, how likely the
+              best dream does.
     evidence  of `dreams` dreamed episodes, as `rollouts.mining.Evidence`: {"contact": rate, "rejected": rate, "failure": rate, "best": the largest chance
-              of one, "dreams": n}. Older rows are about first plans and have "success" (mean) and "spread" (standard deviation) as well.
+              of one, "dreams": n}, and "layout": what the policy sees of the room, by name (`rollouts.mining.layout.FACTS`). Older rows have no layout; still
+              older ones are about first plans and have "success" (mean) and "spread" (standard deviation).
     world_spec as on StartFrame, so that the candidate can be replayed in physics.
     why       it was proposed; empty for the others.
     real      outcome of the replay in physics: {"success": bool, "dog_contact": bool, ...}; null until verified.
@@ -52,7 +54,7 @@ class MiningCandidate(models.Model):
         DECLINED = "declined", "Declined"
 
     class Why(models.TextChoices):
-        FAILS = "fails", "no dream is good"
+        FAILS = "fails", "likely to fail"
         UNSURE = "unsure", "dreams disagree"
 
     run = models.ForeignKey(MiningRun, on_delete=models.PROTECT, related_name="candidates")

@@ -18,7 +18,8 @@ from core.media import blob_bytes, blob_store
 from rollouts import closed_loop
 from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
-from rollouts.mining import Genome, Search, Tried, assess, proposals
+from rollouts.mining import Evidence, Forecast, Genome, Search, Tried, attempt, forecast_for, proposals
+from rollouts.mining.layout import FACTS
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
 from rollouts.selectors.mining import run_figures
 from rollouts.services.acts import submit_act
@@ -30,6 +31,7 @@ from rollouts.services.versions import policy_load
 if TYPE_CHECKING:
     from core.jobs import JobContext
     from core.models import Job, User
+    from rollouts.dreams.policy import Policy
 
 BATCH = 4
 # Less than this is no search; a command may still try a few. Its bounds are those of forms and the API, too.
@@ -68,11 +70,11 @@ def mining_run(
     ctx: JobContext | None = None,
     say: Callable[[str], None] | None = None,
 ) -> MiningRun:
-    """Search the household world for start frames from which the policy dreams failures, and propose the worst
-    and those whose dreams disagree.
+    """Search the household world for start frames at which the policy is likely to fail, and propose the likeliest and those whose dreams disagree.
 
-    1. Draw genomes (prompt, factors, seed), photograph each in the world, dream `dreams` episodes of each.
-    2. Score by `rollouts.mining.Evidence`; store every try, so that the coverage map knows what was tried.
+    1. Draw genomes (prompt, factors, seed), photograph some layouts of each in the world, dream `dreams` episodes of the one that looks worst.
+    2. Score by `rollouts.mining.Forecast`, which knows what the version's replays in physics have taught by then (`forecast_of`); store every
+       try, so that the coverage map knows what was tried.
     3. Propose up to `PROPOSALS` of them (`rollouts.mining.proposals`), with a strip of the worst episode as evidence.
 
     A job that is started again after its worker died goes on with a fresh run; the old one keeps its tries.
@@ -92,7 +94,7 @@ def mining_run(
             job=ctx.job if ctx else None,
             created_by=created_by,
         )
-    search = Search(seed=seed, strategy=strategy)
+    search, forecast = Search(seed=seed, strategy=strategy), forecast_of(policy_version=policy_version, policy=policy)
     rows: dict[tuple[str, int, str], MiningCandidate] = {}
     began = time.monotonic()
     world = make_world("household")
@@ -100,23 +102,21 @@ def mining_run(
         while len(search.tried) < budget:
             if ctx:
                 ctx.check_cancelled()
-            genomes = search.ask(min(BATCH, budget - len(search.tried)))
-            frames = np.stack([_photograph(world, genome) for genome in genomes])
-            found = assess(policy, frames, [g.prompt for g in genomes], [g.seed for g in genomes], dreams)
+            made = attempt(policy, world, search, min(BATCH, budget - len(search.tried)), dreams, forecast)
             with _fence(ctx):
-                for genome, frame, assessed in zip(genomes, frames, found, strict=True):
+                for one in made:
+                    genome = one.tried.genome
                     rows[_key(genome)] = MiningCandidate.objects.create(
                         run=run,
                         cell=genome.cell,
                         prompt=genome.prompt,
                         world_spec=genome.to_spec(),
-                        objective=assessed.evidence.objective,
-                        evidence=assessed.evidence.to_dict(),
-                        image=blob_store(png_bytes(frame), "image/png"),
-                        strip=blob_store(png_bytes(strip(assessed.worst, STRIP_PICTURES)), "image/png"),
+                        objective=one.tried.objective,
+                        evidence=_evidence(one.tried),
+                        image=blob_store(png_bytes(one.frame), "image/png"),
+                        strip=blob_store(png_bytes(strip(one.worst, STRIP_PICTURES)), "image/png"),
                     )
-                publish("mining:all", "mining.tried", {"run": run.pk, "tried": len(search.tried) + len(genomes)})
-            search.tell(Tried(one.evidence.objective, genome, one.evidence) for genome, one in zip(genomes, found, strict=True))
+                publish("mining:all", "mining.tried", {"run": run.pk, "tried": len(search.tried)})
             text = f"{len(search.tried)} of {budget} tried, {len(search.archive)} of {len(search.cells)} cells"
             if ctx:
                 ctx.progress(len(search.tried), budget, text)
@@ -136,6 +136,7 @@ def mining_run(
             "cells_total": len(search.cells),
             "best": round(max(one.objective for one in search.tried), 4),
             "mean": round(float(np.mean([one.objective for one in search.tried])), 4),
+            "taught_by": forecast.episodes if forecast else 0,
             "seconds": round(time.monotonic() - began, 1),
         }
         run.finished_at = timezone.now()
@@ -152,9 +153,22 @@ def _key(genome: Genome) -> tuple[str, int, str]:
     return (genome.prompt, genome.seed, genome.cell)
 
 
-def _photograph(world: Any, genome: Genome) -> np.ndarray:
-    world.reset(seed=genome.seed, options={"prompt": genome.prompt, "factors": genome.factors})
-    return np.asarray(world.render())
+def _evidence(tried: Tried) -> dict[str, Any]:
+    """As `MiningCandidate.evidence`."""
+    layout = {} if tried.facts is None else {"layout": {name: round(number, 4) for name, number in zip(FACTS, tried.facts, strict=True)}}
+    return {**tried.evidence.to_dict(), **layout}
+
+
+def forecast_of(*, policy_version: PolicyVersion, policy: Policy) -> Forecast | None:
+    """What is known of where this version fails: what mining ships with, and what the replays of its own candidates have taught since. None for a
+    version whose world model has no tracker."""
+    forecast = forecast_for(policy)
+    if forecast is None:
+        return None
+    played = MiningCandidate.objects.filter(run__policy_version=policy_version, real__isnull=False, evidence__layout__isnull=False).order_by("id")
+    rows = [row for row in played.values_list("evidence", "real__failed") if row[0]["layout"].keys() == set(FACTS)]
+    facts = np.array([[said["layout"][name] for name in FACTS] for said, _ in rows]).reshape(len(rows), len(FACTS))
+    return forecast.taught(facts, [Evidence.from_dict(said) for said, _ in rows], np.array([failed for _, failed in rows], dtype=bool))
 
 
 @transaction.atomic

@@ -13,8 +13,11 @@ from core.media import blob_bytes
 from core.models import AuditEntry, Event
 from rollouts import closed_loop, factors, services
 from rollouts.images import png_decode, sprite_frames
+from rollouts.mining import Evidence, forecast_for
+from rollouts.mining.layout import FACTS
 from rollouts.mining.search import FAILING
 from rollouts.models import MiningCandidate, MiningRun, Rollout, StartFrame, Verification
+from rollouts.services import mining
 from rollouts.services.rollouts import MAX_TRIES
 
 pytestmark = pytest.mark.usefixtures("tiny_version")
@@ -290,6 +293,29 @@ def test_the_worst_finds_are_replayed_in_the_world(mined, run_job, episodes, res
     worst = mined.candidates.order_by("-objective", "id")[:3]
     assert [row.real["failed"] for row in worst] == [row.world_spec["seed"] % 2 == 0 for row in worst]
     assert b"Really failed" in researcher_client.get(f"/mining/{mined.pk}/").content
+
+
+def test_replays_teach_the_next_search_of_the_version(mined, tiny_version, run_job, episodes):
+    policy = services.policy_load(tiny_version)
+    before = mining.forecast_of(policy_version=tiny_version, policy=policy)
+    assert before == forecast_for(policy)
+    run_job(submit(kind="rollouts.mine_verify", params={"run": mined.pk}))
+    after = mining.forecast_of(policy_version=tiny_version, policy=policy)
+    assert after.episodes == before.episodes + 8
+    rows = list(mined.candidates.all())
+    facts = np.array([[row.evidence["layout"][name] for name in FACTS] for row in rows])
+    failed = np.array([row.real["failed"] for row in rows])
+    said = [Evidence.from_dict(row.evidence) for row in rows]
+    wrong = [np.abs(one.failure(facts, said) - failed).mean() for one in (before, after)]
+    assert wrong[1] < wrong[0]
+
+    other = rows[0]
+    other.evidence["layout"] = {"what was read of a room before": 1.0}
+    other.save()
+    assert mining.forecast_of(policy_version=tiny_version, policy=policy).episodes == before.episodes + 7
+    params = {"policy_version": tiny_version.pk, "budget": 8, "dreams": 2, "seed": 2}
+    assert run_job(submit(kind="rollouts.mine", params=params)).state == "succeeded"
+    assert MiningRun.objects.first().summary["taught_by"] == before.episodes + 7
 
 
 def test_promotion_mines_again(tiny_version, tiny_directory, weights):

@@ -12,7 +12,7 @@ from rollouts.models import PolicyVersion
 
 
 class Command(BaseCommand):
-    help = "Mine the household world for start frames where the policy dreams failures; the worst wait for an admin's approval."
+    help = "Mine the household world for start frames where the policy is likely to fail; the worst wait for an admin's approval."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--version-name", default="", metavar="NAME", help="Policy version; the active one if left out.")
