@@ -37,6 +37,10 @@ class Logistic:
     weights: tuple[float, ...]
     bias: float
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Logistic:
+        return cls(tuple(values["mean"]), tuple(values["scale"]), tuple(values["weights"]), values["bias"])
+
     def chance(self, numbers: np.ndarray) -> np.ndarray:
         """Of numbers [N, F]: float [N]."""
         return expit(self.bias + self._scaled(numbers) @ np.asarray(self.weights))
@@ -105,9 +109,7 @@ class Forecast:
         """Raises ValueError for one of other numbers than those that are read now."""
         if (tuple(values["facts"]), tuple(values["dreamed"])) != (FACTS, DREAMED):
             raise ValueError("this forecast weighs other numbers than the ones that are read now; teach it anew")
-        layout, dreams = (
-            Logistic(**{name: tuple(part) if isinstance(part, list) else part for name, part in values[kind].items()}) for kind in ("layout", "dreams")
-        )
+        layout, dreams = (Logistic.from_dict(values[kind]) for kind in ("layout", "dreams"))
         return cls(layout, dreams, values["episodes"])
 
 

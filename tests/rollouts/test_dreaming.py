@@ -264,6 +264,23 @@ def test_the_coverage_map_shows_what_was_tried(mined, researcher_client):
     assert researcher_client.get(f"/mining/{mined.pk}/").status_code == 200
 
 
+def test_a_candidate_says_how_likely_it_fails_where_that_is_known(mined, researcher_client):
+    row = mined.candidates.order_by("-objective", "id").first()
+    assert row.objective == pytest.approx(forecast_for(services.policy_load(mined.policy_version)).failure(*known(row))[0], abs=1e-3)
+    page = researcher_client.get(f"/mining/{mined.pk}/").content.decode()
+    assert f"<dt>Likely to fail</dt><dd><strong>{row.objective * 100:.0f}%</strong></dd>" in page
+    assert f"{mined.summary['taught_by']} <span" in page
+    for old in mined.candidates.all():  # as before there were forecasts
+        del old.evidence["layout"]
+        old.save()
+    assert "Likely to fail" not in researcher_client.get(f"/mining/{mined.pk}/").content.decode()
+
+
+def known(*rows):
+    """Facts and evidence of candidates."""
+    return np.array([[row.evidence["layout"][name] for name in FACTS] for row in rows]), [Evidence.from_dict(row.evidence) for row in rows]
+
+
 @pytest.fixture
 def episodes(monkeypatch):
     """A closed loop that fails on even seeds; the real one is training's, and is tested there."""
@@ -303,10 +320,8 @@ def test_replays_teach_the_next_search_of_the_version(mined, tiny_version, run_j
     after = mining.forecast_of(policy_version=tiny_version, policy=policy)
     assert after.episodes == before.episodes + 8
     rows = list(mined.candidates.all())
-    facts = np.array([[row.evidence["layout"][name] for name in FACTS] for row in rows])
     failed = np.array([row.real["failed"] for row in rows])
-    said = [Evidence.from_dict(row.evidence) for row in rows]
-    wrong = [np.abs(one.failure(facts, said) - failed).mean() for one in (before, after)]
+    wrong = [np.abs(one.failure(*known(*rows)) - failed).mean() for one in (before, after)]
     assert wrong[1] < wrong[0]
 
     other = rows[0]
