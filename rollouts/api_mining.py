@@ -19,7 +19,7 @@ from rollouts.api_common import MAX_ID, CuratesOrReads, JobAnswer, accepted, che
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion
 from rollouts.selectors import policy_versions_usable
 from rollouts.selectors.mining import LEVELS, coverage, proposals, run_figures
-from rollouts.services.mining import MAX_BUDGET, MAX_DECISIONS, MAX_DREAMS, MIN_BUDGET, MIN_DREAMS, START
+from rollouts.services.mining import MAX_BUDGET, MAX_DECISIONS, MAX_DREAMS, MIN_BUDGET, MIN_DREAMS, START, TASKS
 
 
 class MiningRunSerializer(serializers.ModelSerializer[MiningRun]):
@@ -64,6 +64,7 @@ class MineWrite(serializers.Serializer[Any]):
     budget = serializers.IntegerField(min_value=MIN_BUDGET, max_value=MAX_BUDGET, default=START["budget"], help_text="Start frames to try.")
     dreams = serializers.IntegerField(min_value=MIN_DREAMS, max_value=MAX_DREAMS, default=START["dreams"], help_text="Dreams of each.")
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0, help_text="The same seed gives the same search.")
+    task = serializers.ChoiceField(choices=list(TASKS.items()), default="", help_text="What the robot is asked for; any if left out.")
 
 
 class MiningRunFilter(django_filters.FilterSet):

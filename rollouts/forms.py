@@ -12,7 +12,7 @@ from rollouts.models import PolicyVersion, ScenarioVersion
 from rollouts.selectors import policy_versions_usable
 from rollouts.services.errors import RolloutsError
 from rollouts.services.frames import MAX_FRAMES
-from rollouts.services.mining import MAX_BUDGET, MAX_DREAMS, MIN_BUDGET, MIN_DREAMS, START
+from rollouts.services.mining import MAX_BUDGET, MAX_DREAMS, MIN_BUDGET, MIN_DREAMS, START, TASKS
 from rollouts.services.rollouts import MAX_ROLLOUTS
 from rollouts.services.scenarios import content_clean, content_of
 
@@ -217,6 +217,7 @@ class MineForm(_WithVersion):
     budget = forms.IntegerField(min_value=MIN_BUDGET, max_value=MAX_BUDGET, initial=START["budget"], label="Start frames to try")
     dreams = forms.IntegerField(min_value=MIN_DREAMS, max_value=MAX_DREAMS, initial=START["dreams"], label="Dreams of each")
     seed = forms.IntegerField(min_value=0, max_value=MAX_SEED, initial=0)
+    task = forms.ChoiceField(choices=list(TASKS.items()), required=False, help_text="A search for any finds mostly what the policy is worse at.")
     policy_version = VersionField()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from core.jobs import JobContext, job
 from rollouts import demo, services
 from rollouts.models import MiningRun, PolicyVersion, ScenarioVersion, StartFrame
+from rollouts.services.mining import TASKS
 from rollouts.services.versions import ROUTINE
 
 
@@ -91,6 +92,7 @@ def mine(
     budget: int,
     dreams: int = 4,
     seed: int = 0,
+    task: str = "",
     strategy: str = "map_elites",
     trigger: str = "page",
 ) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def mine(
         budget=budget,
         dreams=dreams,
         seed=seed,
+        task=task,
         strategy=strategy,
         trigger=trigger,
         created_by=ctx.job.created_by,
@@ -110,12 +113,13 @@ def mine(
 
 @job("rollouts.mine_daily", queue="gpu", max_attempts=1, title="Daily mining", every_s=24 * 3600)
 def mine_daily(ctx: JobContext) -> dict[str, Any] | None:
-    """A routine search under the active version, with a seed that no run of it has used."""
+    """A routine search under the active version, with a seed that no run of it has used; for any task, and for each alone, in turn."""
     version = PolicyVersion.objects.filter(is_active=True).first()
     if version is None:
         return {"skipped": "No policy version is active."}
     seed = MiningRun.objects.filter(policy_version=version).count()
-    run = services.mining_run(policy_version=version, seed=seed, trigger="schedule", ctx=ctx, budget=ROUTINE["budget"], dreams=ROUTINE["dreams"])
+    task = list(TASKS)[seed % len(TASKS)]
+    run = services.mining_run(policy_version=version, seed=seed, task=task, trigger="schedule", ctx=ctx, budget=ROUTINE["budget"], dreams=ROUTINE["dreams"])
     return {"run": run.pk, **run.summary}
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 class MiningRun(models.Model):
     """One quality-diversity search over scenario factors and seeds under one policy version.
 
-    options {"budget": int, "dreams": int, "batch": int, "seed": int, "strategy": "map_elites|uniform"}.
+    options {"budget": int, "dreams": int, "batch": int, "seed": int, "task": "|go|bring", "strategy": "map_elites|uniform"}.
     summary  {"evaluated": int, "cells": int, "cells_total": int, "best": float, "seconds": float, "taught_by": played episodes that the forecast knew}.
     """
 

@@ -20,6 +20,7 @@ from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
 from rollouts.mining import Evidence, Forecast, Genome, Search, Tried, attempt, forecast_for, proposals
 from rollouts.mining.layout import FACTS
+from rollouts.mining.search import PROMPTS
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
 from rollouts.selectors.mining import run_figures
 from rollouts.services.acts import submit_act
@@ -44,17 +45,19 @@ START = {"budget": 96, "dreams": 4}
 PROPOSALS = 24
 STRIP_PICTURES = 5
 MAX_DECISIONS = 200
+TASKS = {"": "any", "go": "go to a thing", "bring": "bring a thing to the mat"}
 DECIDED = (MiningCandidate.State.ACCEPTED, MiningCandidate.State.DECLINED)
 
 
-def mining_start(*, policy_version: PolicyVersion, budget: int, dreams: int, seed: int, by: User, trigger: str = "page") -> Job:
+def mining_start(*, policy_version: PolicyVersion, budget: int, dreams: int, seed: int, by: User, task: str = "", trigger: str = "page") -> Job:
     """Queue a search that a person asked for; `mining_run` is what the job does.
 
-    Raises RolloutsError for a budget or a number of dreams out of range.
+    Raises RolloutsError for a budget or a number of dreams out of range, and for a task that is none of `TASKS`.
     """
     if not MIN_BUDGET <= budget <= MAX_BUDGET or not MIN_DREAMS <= dreams <= MAX_DREAMS:
         raise RolloutsError(f"Try {MIN_BUDGET} to {MAX_BUDGET} start frames with {MIN_DREAMS} to {MAX_DREAMS} dreams each.", "count_out_of_range")
-    params = {"policy_version": policy_version.pk, "budget": budget, "dreams": dreams, "seed": seed, "trigger": trigger}
+    _check_task(task)
+    params = {"policy_version": policy_version.pk, "budget": budget, "dreams": dreams, "seed": seed, "task": task, "trigger": trigger}
     return submit_act(kind="rollouts.mine", params=params, by=by, target=policy_version)
 
 
@@ -64,6 +67,7 @@ def mining_run(
     budget: int,
     dreams: int,
     seed: int = 0,
+    task: str = "",
     strategy: str = "map_elites",
     trigger: str = "page",
     created_by: Any = None,
@@ -77,24 +81,28 @@ def mining_run(
        try, so that the coverage map knows what was tried.
     3. Propose up to `PROPOSALS` of them (`rollouts.mining.proposals`), with a strip of the worst episode as evidence.
 
+    task: that prompts ask for, one of `TASKS`; "" for any. A search for any finds mostly what the policy is worse at.
+
     A job that is started again after its worker died goes on with a fresh run; the old one keeps its tries.
 
-    Raises RolloutsError for a budget or a number of dreams out of range.
+    Raises RolloutsError for a budget or a number of dreams out of range, and for a task that is none of `TASKS`.
     """
     if not 1 <= budget <= MAX_BUDGET or not MIN_DREAMS <= dreams <= MAX_DREAMS:
         raise RolloutsError(f"Try 1 to {MAX_BUDGET} start frames with {MIN_DREAMS} to {MAX_DREAMS} dreams each.", "count_out_of_range")
+    _check_task(task)
     from rollouts.worlds import make_world
 
     policy = policy_load(policy_version)
     with _fence(ctx):
         run = MiningRun.objects.create(
             policy_version=policy_version,
-            options={"budget": budget, "dreams": dreams, "seed": seed, "strategy": strategy},
+            options={"budget": budget, "dreams": dreams, "seed": seed, "task": task, "strategy": strategy},
             trigger=trigger,
             job=ctx.job if ctx else None,
             created_by=created_by,
         )
-    search, forecast = Search(seed=seed, strategy=strategy), forecast_of(policy_version=policy_version, policy=policy)
+    search = Search(seed=seed, strategy=strategy, kinds=[task] if task else list(PROMPTS))
+    forecast = forecast_of(policy_version=policy_version, policy=policy)
     rows: dict[tuple[str, int, str], MiningCandidate] = {}
     began = time.monotonic()
     world = make_world("household")
@@ -143,6 +151,11 @@ def mining_run(
         run.save(update_fields=["summary", "finished_at"])
         publish("mining:all", "mining.finished", {"run": run.pk, "proposed": len(proposed)})
     return run
+
+
+def _check_task(task: str) -> None:
+    if task not in TASKS:
+        raise RolloutsError(f"A search is for one of these tasks: {', '.join(PROMPTS)}; or for any.", "unknown_task")
 
 
 def _fence(ctx: JobContext | None) -> Any:

@@ -76,14 +76,15 @@ def test_a_run_says_what_it_has_found_up_to_now(run, make_run, researcher_client
 
 
 def test_starting_a_run_queues_the_job_of_the_page(admin_client_, version):
-    response = post(admin_client_, "mining-runs/", {"budget": 8, "dreams": 2, "seed": 5})
+    response = post(admin_client_, "mining-runs/", {"budget": 8, "dreams": 2, "seed": 5, "task": "go"})
     assert response.status_code == 202
     job = Job.objects.get(pk=response.json()["job"])
     assert response.json()["url"] == job.get_absolute_url()
-    admin_client_.post("/mining/start/", {"budget": 8, "dreams": 2, "seed": 5, "policy_version": version.pk})
+    admin_client_.post("/mining/start/", {"budget": 8, "dreams": 2, "seed": 5, "task": "go", "policy_version": version.pk})
     paged = Job.objects.filter(kind="rollouts.mine", params__trigger="page").get()
     assert (job.kind, job.created_by) == ("rollouts.mine", admin_client_.user)
-    assert {**paged.params, "trigger": "api"} == job.params == {"policy_version": version.pk, "budget": 8, "dreams": 2, "seed": 5, "trigger": "api"}
+    wanted = {"policy_version": version.pk, "budget": 8, "dreams": 2, "seed": 5, "task": "go"}
+    assert {**paged.params, "trigger": "api"} == job.params == {**wanted, "trigger": "api"}
     assert AuditEntry.objects.filter(action="rollouts.mine.start", target_id=str(version.pk)).count() == 2
 
 
@@ -91,7 +92,8 @@ def test_starting_a_run_queues_the_job_of_the_page(admin_client_, version):
     "body",
     [
         {"budget": 7}, {"budget": 5001}, {"dreams": 1}, {"dreams": 17}, {"seed": -1}, {"seed": 2**31}, {"budget": 2**80}, {"budget": "many"},
-        {"policy_version": 2**63}, {"policy_version": "\x00"}, {"policy_version": [1]}, {"policy_version": True}, [1], "text",
+        {"policy_version": 2**63}, {"policy_version": "\x00"}, {"policy_version": [1]}, {"policy_version": True},
+        {"task": "dance"}, {"task": ["go"]}, [1], "text",
     ],
     ids=repr,
 )  # fmt: skip

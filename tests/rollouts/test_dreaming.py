@@ -212,6 +212,22 @@ def test_mining_keeps_every_try_and_proposes_the_worst_of_each_cell(mined):
         assert group[0].state == ("proposed" if group[0].objective >= FAILING else "evaluated")
 
 
+def test_a_search_for_one_task_asks_for_nothing_else(tiny_version, run_job):
+    params = {"policy_version": tiny_version.pk, "budget": 8, "dreams": 2}
+    assert run_job(submit(kind="rollouts.mine", params={**params, "task": "go"})).state == "succeeded"
+    assert {row.prompt.split()[0] for row in MiningCandidate.objects.all()} == {"go"}
+    refused = run_job(submit(kind="rollouts.mine", params={**params, "task": "dance"}))
+    assert (refused.state, refused.error) == ("failed", "A search is for one of these tasks: go, bring; or for any.")
+
+
+def test_the_daily_search_takes_the_tasks_in_turn(tiny_version, run_job, monkeypatch):
+    monkeypatch.setattr("rollouts.jobs.ROUTINE", {"budget": 1, "dreams": 2})
+    services.policy_version_activate(version=tiny_version, by=None)
+    for _ in range(4):
+        assert run_job(submit(kind="rollouts.mine_daily", params={})).state == "succeeded"
+    assert [run.options["task"] for run in MiningRun.objects.order_by("id")] == ["", "go", "bring", ""]
+
+
 def test_an_accepted_proposal_is_an_approved_frame_that_can_be_sampled(mined, admin_person, tiny_version):
     candidate = mined.candidates.filter(state="proposed").first()
     frame = services.mining_candidate_accept(candidate=candidate, by=admin_person)

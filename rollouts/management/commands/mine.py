@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from rollouts import services
 from rollouts.models import PolicyVersion
+from rollouts.services.mining import TASKS
 
 
 class Command(BaseCommand):
@@ -19,6 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--budget", type=int, default=96, help="Start frames to try (96).")
         parser.add_argument("--dreams", type=int, default=4, help="Dreams of each (4).")
         parser.add_argument("--seed", type=int, default=0, help="The same seed gives the same search (0).")
+        parser.add_argument("--task", choices=[task for task in TASKS if task], default="", help="What the robot is asked for; any if left out.")
         parser.add_argument("--strategy", choices=("map_elites", "uniform"), default="map_elites", help="uniform is the baseline.")
         parser.add_argument("--verify", type=int, default=0, metavar="N", help="Replay the N worst in physics afterwards.")
 
@@ -30,6 +32,7 @@ class Command(BaseCommand):
                 budget=options["budget"],
                 dreams=options["dreams"],
                 seed=options["seed"],
+                task=options["task"],
                 strategy=options["strategy"],
                 trigger="command",
                 say=self.stdout.write,
