@@ -11,6 +11,8 @@ episodes. A failure is an episode without success, or with the dog touched: no r
 Finds whose dreams disagree (`unsure_finds`), which mining proposes as well, and uniform draws are played twice, `--twice` of each, with other dreams:
 `unsure_undecided` and `uniform_undecided` are the shares of which one episode fails and the other does not.
 
+`--task go --results mining_go` asks the same of one task alone: of any, mining proposes what the policy is worse at.
+
 Needs no database: weights in, numbers out.
 """
 
@@ -28,6 +30,7 @@ from bench.dreams import rate
 from rollouts import factors
 from rollouts.dreams.policy import Policy
 from rollouts.mining import Search, Tried, attempt, forecast_for, unsure_finds, worst_finds
+from rollouts.mining.search import PROMPTS
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeResult, EpisodeSpec, evaluate
 
@@ -41,6 +44,7 @@ def main() -> None:
     parser.add_argument("--dreams", type=int, default=4, help="dreams of each start frame")
     parser.add_argument("--episodes", type=int, default=100, help="start frames of each search that are played in physics")
     parser.add_argument("--twice", type=int, default=50, help="unsure finds, and uniform draws, that are played twice")
+    parser.add_argument("--task", choices=tuple(PROMPTS), help="search, and draw, for this task alone")
     parser.add_argument("--n", type=int, default=1, help="dreams per plan in the closed loop")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", default="mining", help="name of the file of results")
@@ -88,7 +92,7 @@ def run(policy: Policy, options: argparse.Namespace) -> dict[str, dict[str, Any]
 
 def search(policy: Policy, strategy: str, budget: int, options: argparse.Namespace) -> Search:
     """One search in the household world; budget: start frames."""
-    found = Search(seed=options.seed + (strategy == "uniform"), strategy=strategy)
+    found = Search(seed=options.seed + (strategy == "uniform"), strategy=strategy, kinds=[options.task] if options.task else tuple(PROMPTS))
     forecast, world = forecast_for(policy), make_world("household")
     try:
         while len(found.tried) < budget:
