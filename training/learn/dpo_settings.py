@@ -42,8 +42,8 @@ class DPOSettings:
     share_replay: float = 0.3
     # Weight of a replayed clip's error, in the same unit as the anchor's. It is a mean over all numbers, which are predicted better than the robot's own.
     replay_weight: float = 5.0
-    # Pairs per forward pass; smaller saves memory, the result is the same.
-    micro_batch: int = 32
+    # Pairs per forward pass; smaller saves memory (a quarter of a GiB at 32) and takes a fifth longer, the result is the same.
+    micro_batch: int = 128
 
     # Optimiser.
     steps: int = 60
