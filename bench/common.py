@@ -63,22 +63,24 @@ def commit() -> str:
     return run.stdout.strip()
 
 
-def gemm_rate(size: int = 1024, seconds: float = 1.0) -> float:
+def gemm_rate(size: int = 1024, seconds: float = 0.2, windows: int = 10) -> float:
     """Measured matrix multiplication rate of this process in FLOP/s, with the threads that torch has now and in the arithmetic that
-    networks run in here (`rollouts.dreams.precision`): the practical ceiling of a training step."""
+    networks run in here (`rollouts.dreams.precision`): the practical ceiling of a training step. The best of several windows, since whatever
+    else the machine does meanwhile would lower the ceiling and so make a step look better."""
     import torch
 
     from rollouts.dreams.precision import native_bfloat16
 
     kind = torch.bfloat16 if native_bfloat16("cpu") else torch.float32
     a, b = torch.randn(size, size).to(kind), torch.randn(size, size).to(kind)
-    for _ in range(5):
-        a @ b
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        a @ b
-        count += 1
-    return 2 * size**3 * count / (time.perf_counter() - began)
+    best = 0.0
+    for _ in range(windows):
+        count, began = 0, time.perf_counter()
+        while (spent := time.perf_counter() - began) < seconds:
+            a @ b
+            count += 1
+        best = max(best, 2 * size**3 * count / spent)
+    return best
 
 
 @contextlib.contextmanager
