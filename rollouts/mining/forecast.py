@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from rollouts.mining.evidence import Evidence
-from rollouts.mining.layout import FACTS
 
+_ANY_TASK = ("dog", "robot_to_dog", "dog_to_thing", "dog_to_mat", "dog_to_way", "robot_to_thing", "thing_off_centre", "mat_off_centre", "turn", "things")
+_TO_BRING = ("bring", "bring_thing_to_mat", "bring_dog_to_carry", "bring_dog_to_thing", "bring_dog_to_mat", "bring_robot_to_dog", "bring_mat_off_centre")
+FACTS = (*_ANY_TASK, *_TO_BRING)
+"""Names of the numbers of a room. Distances are in metres, at most 2, which a dog that is not there is away from everything. dog_to_way: from the straight
+line between the robot and what its prompt names; dog_to_carry: from that between the thing and the mat. turn: how far, in radians, the robot has to turn to
+face the thing. bring: whether the thing is to be brought to the mat; numbers that begin so are zero where it is not."""
 SHIPPED = Path(__file__).with_name("forecast.json")
 DREAMED = ("best", "failure", "contact", "rejected")
 """What of `Evidence` is weighed."""
@@ -43,11 +46,13 @@ class Logistic:
 
     def chance(self, numbers: np.ndarray) -> np.ndarray:
         """Of numbers [N, F]: float [N]."""
-        return expit(self.bias + self._scaled(numbers) @ np.asarray(self.weights))
+        return _sigmoid(self.bias + self._scaled(numbers) @ np.asarray(self.weights))
 
     def taught(self, numbers: np.ndarray, failed: np.ndarray) -> Logistic:
         """The most probable weights after these episodes: numbers [N, F], failed bool [N]. Before them each weight is known to a standard deviation
         of PULL ** -0.5."""
+        from scipy.optimize import minimize  # pages, which say what was foreseen, do without it
+
         scaled = np.column_stack([np.ones(len(numbers)), self._scaled(numbers)])
         before = np.array([self.bias, *self.weights])
         happened = np.asarray(failed, dtype=float)
@@ -55,7 +60,7 @@ class Logistic:
         def cost(weights: np.ndarray) -> tuple[float, np.ndarray]:
             logits, moved = scaled @ weights, weights - before
             value = np.logaddexp(0, logits) - happened * logits
-            return float(value.sum() + PULL / 2 * moved @ moved), scaled.T @ (expit(logits) - happened) + PULL * moved
+            return float(value.sum() + PULL / 2 * moved @ moved), scaled.T @ (_sigmoid(logits) - happened) + PULL * moved
 
         bias, *weights = minimize(cost, before, jac=True, method="L-BFGS-B").x
         return Logistic(self.mean, self.scale, tuple(float(weight) for weight in weights), float(bias))
@@ -117,6 +122,10 @@ class Forecast:
 def shipped() -> Forecast:
     """What base weights have taught."""
     return Forecast.from_dict(json.loads(SHIPPED.read_text()))
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -logits))
 
 
 def _numbers(facts: np.ndarray, evidence: Sequence[Evidence]) -> np.ndarray:

@@ -47,7 +47,7 @@ class Genome:
 
 @dataclass(frozen=True, order=True)
 class Tried:
-    """A genome, how likely the policy fails there, what it dreamed from it (`Evidence`), and how the room is laid out (`layout.FACTS`)."""
+    """A genome, how likely the policy fails there, what it dreamed from it (`Evidence`), and how the room is laid out (`forecast.FACTS`)."""
 
     objective: float
     genome: Genome = field(compare=False)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from rollouts.mining.evidence import assess
 from rollouts.mining.forecast import Forecast, shipped
-from rollouts.mining.layout import layout_facts
 from rollouts.mining.search import Genome, Search, Tried
 
 if TYPE_CHECKING:
@@ -63,8 +61,12 @@ def photograph(world: World, genome: Genome) -> np.ndarray:
     return np.asarray(world.render())
 
 
-@torch.no_grad()
 def facts_of(policy: Policy, frames: np.ndarray, genomes: list[Genome]) -> np.ndarray:
     """`FACTS` of these rooms as the policy sees them: float [N, FACTS]."""
+    import torch
+
+    from rollouts.mining.layout import layout_facts  # torch, which pages and commands do without
+
     prompts = [one.prompt for one in genomes]
-    return layout_facts(policy.context(policy.encode(frames), prompts), prompts).cpu().numpy()
+    with torch.no_grad():
+        return layout_facts(policy.context(policy.encode(frames), prompts), prompts).cpu().numpy()

@@ -40,7 +40,7 @@ class MiningCandidate(models.Model):
     objective how likely an episode from here fails, 0..1, by `rollouts.mining.Forecast`; of older rows, and of versions without a tracker, how likely the
               best dream does.
     evidence  of `dreams` dreamed episodes, as `rollouts.mining.Evidence`: {"contact": rate, "rejected": rate, "failure": rate, "best": the largest chance
-              of one, "dreams": n}, and "layout": what the policy sees of the room, by name (`rollouts.mining.layout.FACTS`). Older rows have no layout; still
+              of one, "dreams": n}, and "layout": what the policy sees of the room, by name (`rollouts.mining.forecast.FACTS`). Older rows have no layout; still
               older ones are about first plans and have "success" (mean) and "spread" (standard deviation).
     world_spec as on StartFrame, so that the candidate can be replayed in physics.
     why       it was proposed; empty for the others.

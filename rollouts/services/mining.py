@@ -19,7 +19,7 @@ from rollouts import closed_loop
 from rollouts import factors as scene_factors
 from rollouts.images import png_bytes, png_decode, strip
 from rollouts.mining import Evidence, Forecast, Genome, Search, Tried, attempt, forecast_for, proposals
-from rollouts.mining.layout import FACTS
+from rollouts.mining.forecast import FACTS
 from rollouts.mining.search import PROMPTS
 from rollouts.models import MiningCandidate, MiningRun, PolicyVersion, Scenario, StartFrame
 from rollouts.selectors.mining import run_figures

@@ -7,7 +7,7 @@ import pytest
 
 from rollouts.dreams.policy import Policy
 from rollouts.mining import Search
-from rollouts.mining.layout import FACTS
+from rollouts.mining.forecast import FACTS
 from training.learn.forecast import SEED, judged, play, taught_by
 
 

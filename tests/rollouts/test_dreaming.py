@@ -14,7 +14,7 @@ from core.models import AuditEntry, Event
 from rollouts import closed_loop, factors, services
 from rollouts.images import png_decode, sprite_frames
 from rollouts.mining import Evidence, forecast_for
-from rollouts.mining.layout import FACTS
+from rollouts.mining.forecast import FACTS
 from rollouts.mining.search import FAILING
 from rollouts.models import MiningCandidate, MiningRun, Rollout, StartFrame, Verification
 from rollouts.services import mining

@@ -10,8 +10,8 @@ from rollouts.dreams.geometry import FAR
 from rollouts.dreams.policy import Policy
 from rollouts.dreams.transformer import Context
 from rollouts.mining import Forecast, Search, attempt, evidence_of, forecast_for
-from rollouts.mining.forecast import PULL, fitted, shipped
-from rollouts.mining.layout import FACTS, layout_facts
+from rollouts.mining.forecast import FACTS, PULL, fitted, shipped
+from rollouts.mining.layout import layout_facts
 from rollouts.mining.tries import LOOKED_AT
 from rollouts.worlds import make_world
 from tests.rollouts.test_geometry import context

@@ -20,8 +20,7 @@ import torch
 from rollouts.dreams.policy import Policy
 from rollouts.mining import Search, photograph
 from rollouts.mining.evidence import Evidence, assess
-from rollouts.mining.forecast import SHIPPED, Forecast
-from rollouts.mining.layout import FACTS
+from rollouts.mining.forecast import FACTS, SHIPPED, Forecast
 from rollouts.mining.tries import facts_of
 from rollouts.worlds import make_world
 from training.learn.evaluate import EpisodeSpec, evaluate
