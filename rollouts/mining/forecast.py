@@ -22,9 +22,13 @@ from rollouts.mining.evidence import Evidence
 _ANY_TASK = ("dog", "robot_to_dog", "dog_to_thing", "dog_to_mat", "dog_to_way", "robot_to_thing", "thing_off_centre", "mat_off_centre", "turn", "things")
 _TO_BRING = ("bring", "bring_thing_to_mat", "bring_dog_to_carry", "bring_dog_to_thing", "bring_dog_to_mat", "bring_robot_to_dog", "bring_mat_off_centre")
 FACTS = (*_ANY_TASK, *_TO_BRING)
-"""Names of the numbers of a room. Distances are in metres, those of the dog at most 2, which is what they are where there is none. dog_to_way: from the
-straight line between the robot and what its prompt names; dog_to_carry: from that between the thing and the mat. turn: how far, in radians, the robot has to turn to
-face the thing. bring: whether the thing is to be brought to the mat; numbers that begin so are zero where it is not."""
+"""Names of the numbers of a room. Distances are in metres, those of the dog at most 2, which is what they are where there is none.
+
+dog_to_way    from the straight line between the robot and what its prompt names.
+dog_to_carry  from that between the thing and the mat.
+turn          how far, in radians, the robot has to turn to face the thing.
+bring         whether the thing is to be brought to the mat; numbers that begin so are zero where it is not.
+"""
 SHIPPED = Path(__file__).with_name("forecast.json")
 DREAMED = ("best", "failure", "contact", "rejected")
 """What of `Evidence` is weighed."""
