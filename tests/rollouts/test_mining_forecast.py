@@ -127,7 +127,7 @@ def world():
     world.close()
 
 
-def test_of_several_layouts_the_worst_looking_is_tried(world, monkeypatch):
+def test_of_several_layouts_the_worst_looking_is_tried(world):
     policy, search = Policy.tiny(), Search(seed=3)
     looked: list[np.ndarray] = []
 
@@ -167,7 +167,7 @@ def test_without_a_forecast_the_dreams_alone_decide(world):
     assert [one.tried.facts for one in made] == [None, None]
 
 
-def test_a_tracker_is_needed_for_a_forecast(monkeypatch):
+def test_a_tracker_is_needed_for_a_forecast():
     from types import SimpleNamespace
 
     assert forecast_for(Policy.tiny()) is shipped()
